@@ -1,0 +1,132 @@
+#pragma once
+// What is where: the present, the history of each held snapshot, records, stripes, live bytes.
+// It takes committed operations only, in sequence order, and says up to which sequence and chain
+// hash of each group, and up to which point of the lane, it has done so: in the same atomic batch.
+// Pure logic over a Kv; docs/protocol.md, section 5; docs/formats/index.md.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "format/record.hpp"
+#include "index/kv.hpp"
+
+namespace square::index {
+
+struct Applied {
+  Sequence sequence;
+  format::Hash128 chain{};
+  bool operator==(const Applied&) const = default;
+};
+
+// A part of a range that was asked for. Pieces of one answer are ascending, touch, and cover it.
+struct Piece {
+  std::uint64_t offset = 0, length = 0;  // bytes of the volume
+  // Absent: never written. A range that was ever written is mapped, if only to a hole: else damage.
+  std::optional<format::Mapping> mapping;
+  bool operator==(const Piece&) const = default;
+};
+
+// A range of a volume that differs between two snapshots, as it is at the later one.
+struct Change {
+  VolumeId volume;
+  Piece piece;
+};
+
+struct SnapshotInfo {
+  format::SnapshotId id;
+  std::int64_t wall_ns = 0;
+  bool hidden = false;  // dropped, its history is being merged into its elder
+};
+
+struct SegmentUse {
+  SegmentId segment;
+  format::Generation generation;
+  std::uint64_t live_bytes = 0;   // stored bytes that some mapping, present or history, still names
+  std::uint64_t total_bytes = 0;  // stored bytes ever placed in it
+};
+
+class Index {
+ public:
+  // Errors: kUnsupported (a newer index format), kCorrupt.
+  static Result<std::unique_ptr<Index>> open(std::unique_ptr<Kv> kv);
+  ~Index();
+
+  // ---- positions
+  Applied applied(GroupId group) const;
+  std::vector<GroupId> groups() const;
+  format::LanePoint lane_point(std::uint16_t lane) const;
+
+  // ---- changes; each call is one atomic batch
+  // Operations of one group, continuing exactly at applied().sequence + 1, all placed, with the
+  // stripes that they name. `point`, when given, becomes the lane's point in the same batch.
+  // An operation that is not the next one breaks an invariant. Errors: kIo, kCorrupt.
+  Result<> apply(std::span<const format::Operation> operations,
+                 std::span<const format::StripeDescriptor> stripes,
+                 std::optional<std::pair<std::uint16_t, format::LanePoint>> point);
+  // Changes only mappings that still name that extent at that place, in present and histories.
+  Result<> apply_move(const format::MoveRecord& move,
+                      std::optional<std::pair<std::uint16_t, format::LanePoint>> point);
+  Result<> set_lane_point(std::uint16_t lane, format::LanePoint point);
+
+  // ---- reading. `at`: as of that snapshot; absent: the present.
+  // Covers exactly [offset, offset + length). Errors: kDataLoss for a range that was written but is
+  // not mapped (its neighbours say so), kNotFound for a snapshot that is not held, kIo, kCorrupt.
+  Result<std::vector<Piece>> lookup(GroupId group, VolumeId volume, std::uint64_t offset,
+                                    std::uint64_t length,
+                                    std::optional<Sequence> at = std::nullopt) const;
+  Result<std::optional<ByteVector>> record(GroupId group, std::string_view key,
+                                           std::optional<Sequence> at = std::nullopt) const;
+  // Keys that begin with `prefix`, ascending.
+  Result<std::vector<std::pair<std::string, ByteVector>>> records(
+      GroupId group, std::string_view prefix, std::optional<Sequence> at = std::nullopt) const;
+  // Held and not hidden, oldest first.
+  std::vector<SnapshotInfo> snapshots(GroupId group) const;
+
+  // ---- diff
+  // Every range whose mapping changed after `from` and up to `to` (absent: the present), in
+  // (volume, offset) order, starting behind `cursor`; at most `limit` changes. Costs what changed.
+  struct Cursor {
+    VolumeId volume;
+    std::uint64_t offset = 0;
+  };
+  Result<std::vector<Change>> diff(GroupId group, std::optional<Sequence> from,
+                                   std::optional<Sequence> to, Cursor cursor,
+                                   std::size_t limit) const;
+
+  // ---- background work, restartable, in bounded steps; true when more is left
+  Result<bool> merge_step(GroupId group, std::size_t entries_max);
+  Result<bool> purge_step(GroupId group, std::size_t entries_max);
+
+  // ---- stripes and segments
+  Result<std::optional<format::StripeDescriptor>> find_stripe(SegmentId segment,
+                                                              format::Generation generation,
+                                                              std::uint32_t stripe_block) const;
+  Result<std::vector<format::StripeDescriptor>> stripes_in(SegmentId segment) const;
+  Result<std::vector<SegmentUse>> segment_uses() const;
+  // Extents with a place in that segment that a mapping still names: what the cleaner must move and
+  // what forbids freeing. Looks each extent of the segment up by identity.
+  Result<std::vector<format::MovedExtent>> live_extents(SegmentId segment) const;
+  // Drops the descriptors and counters of a segment that is free.
+  Result<> forget_segment(SegmentId segment);
+
+  // Visits every stripe descriptor, for adoption at start.
+  Result<> for_each_stripe(const std::function<void(const format::StripeDescriptor&)>& visit) const;
+
+  // Every internal relation: pieces do not overlap, live bytes as counted, written ranges mapped,
+  // each placed extent's stripe known. The message names the first difference.
+  Result<> check() const;
+
+  Kv& kv();
+
+ private:
+  class Impl;
+  explicit Index(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace square::index

@@ -1,0 +1,214 @@
+#pragma once
+// The disks of one node as one pool: k data + m parity on k + m members, and spares.
+//
+//   disk      | label A | label B | journal area | chunk 0 | chunk 1 | ... | label C | label D |
+//   segment s = chunk s of its own k + m members; stripes are appended to it, never overwritten
+//   stripe    = k data strips + m parity strips, each strip_blocks x 4 KiB, at one offset of the
+//               chunks; the roles of the members rotate from stripe to stripe
+//
+// The pool knows disks, segments and stripes, and the checkpoint files of the index. It does not
+// know extents, groups or keys: who reads tells how to verify, and who owns the index tells, through
+// StripeCatalog, which stripes live. docs/protocol.md, sections 2 and 3.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "env/env.hpp"
+#include "env/sync.hpp"
+#include "format/types.hpp"
+#include "journal/lane.hpp"
+
+namespace square::pool {
+
+struct Geometry {
+  std::uint8_t k = 8, m = 2;
+  std::uint32_t chunk_bytes = 0;     // multiple of 64 KiB
+  std::uint32_t chunks = 0;          // per disk: the number of segments
+  std::uint64_t journal_bytes = 0;   // per disk, multiple of 1 MiB
+  bool operator==(const Geometry&) const = default;
+};
+
+struct FormatOptions {
+  CellId cell;
+  NodeId node;
+  std::vector<std::string> paths;  // the first k + m become members, the others spares
+  std::uint8_t k = 8, m = 2;
+  std::uint32_t chunk_bytes = 0;    // 0: chosen from the smallest disk
+  std::uint64_t journal_bytes = 0;  // 0: chosen from the smallest disk
+};
+
+struct OpenOptions {
+  CellId cell;
+  NodeId node;
+  std::vector<std::string> paths;
+  env::DiskOptions disk;
+};
+
+enum class DiskState : std::uint8_t { kMember, kSpare, kRebuilding, kFailed, kMissing, kForeign };
+std::string_view disk_state_name(DiskState state);  // as in `square disk ls`
+
+struct DiskStatus {
+  Slot slot;          // members: 0 .. k+m-1; others follow
+  DiskId id;
+  std::string path;
+  DiskState state = DiskState::kMissing;
+  std::string why;    // for failed, missing, foreign
+  std::uint64_t size_bytes = 0;
+  std::uint64_t live_bytes = 0;   // of its chunks in use
+  std::uint64_t read_errors = 0, write_errors = 0, corruptions = 0;
+};
+
+struct PoolStatus {
+  Geometry geometry;
+  std::uint16_t members_live = 0, members_missing = 0, spares_free = 0;
+  std::uint64_t capacity_bytes = 0;       // data bytes that all segments could hold
+  std::uint64_t free_bytes = 0;           // data bytes in free segments
+  std::uint32_t segments_free = 0, segments_open = 0, segments_closed = 0;
+  std::uint64_t corruptions_found = 0, corruptions_repaired = 0;
+  // Disk bytes written since open, by purpose.
+  std::uint64_t written_data_bytes = 0, written_parity_bytes = 0, written_journal_bytes = 0,
+                written_checkpoint_bytes = 0, written_label_bytes = 0;
+};
+
+// Which open segment a stripe goes to: data that dies together lies together.
+enum class StripeClass : std::uint8_t { kFresh = 0, kCleaned = 1, kIndex = 2 };
+
+struct StripeItem {
+  BufferChain bytes;
+  format::StripeExtent extent;  // byte_offset and stored_bytes are filled in
+};
+
+struct WrittenStripe {
+  format::StripeDescriptor stripe;
+  std::vector<format::Place> places;  // one for each item, in order
+};
+
+// One live stripe as rebuild, scrub and degraded reads need it. Implemented on top of the index.
+class StripeCatalog {
+ public:
+  virtual ~StripeCatalog() = default;
+  // The stripe at that place, or nothing. Errors: kIo, kCorrupt (of the index).
+  virtual Result<std::optional<format::StripeDescriptor>> find(SegmentId segment,
+                                                               format::Generation generation,
+                                                               std::uint32_t stripe_block) = 0;
+  // All stripes of one segment's current generation, by stripe_block.
+  virtual Result<std::vector<format::StripeDescriptor>> in_segment(SegmentId segment) = 0;
+};
+
+struct CheckpointFile {
+  std::string name;         // for its owner
+  std::string content_key;  // equal exactly when the bytes are equal; found in the pool by it
+  std::uint64_t size_bytes = 0;
+  bool operator==(const CheckpointFile&) const = default;
+};
+
+struct Checkpoint {
+  format::CheckpointId id;
+  ByteVector header;  // the owner's: applied positions, lane tails; at most 64 KiB
+  std::vector<CheckpointFile> files;
+};
+
+class Pool : public journal::JournalDisks {
+ public:
+  // Writes labels on disks that carry none. Errors: kExists when one carries a label (nothing is
+  // written then; `disk wipe` is the only way to reuse it), kInvalid (too few or too small, the same
+  // disk twice), kIo.
+  static Async<> format(env::Env env, FormatOptions options);
+
+  // Opens the disks, reads labels, decides the membership: foreign, cloned, doubled, rolled-back and
+  // newer-format disks are listed as kForeign or kFailed with the reason, and never written.
+  // Errors: kUnavailable when fewer than k members are good, naming what is missing; kUnsupported.
+  static Async<std::unique_ptr<Pool>> open(env::Env env, OpenOptions options);
+
+  ~Pool() override;
+
+  const Geometry& geometry() const;
+  PoolId id() const;
+  PoolStatus status() const;
+  std::vector<DiskStatus> disks() const;
+
+  // ---- journal areas (JournalDisks)
+  std::vector<Slot> live_slots() const override;
+  Async<> write(Slot slot, std::uint64_t journal_offset, BufferChain chain) override;
+  Async<> read(Slot slot, std::uint64_t journal_offset, Buffer into) override;
+  // Flushes of one disk are shared: a caller waits for a flush that began after its call.
+  Async<> flush(Slot slot) override;
+
+  // ---- start: checkpoint, then adoption
+  // The newest checkpoint that is complete and readable, from the labels; nothing on a new pool.
+  Async<std::optional<Checkpoint>> load_checkpoint();
+  // The older one, when the newest cannot be used.
+  Async<std::optional<Checkpoint>> load_older_checkpoint();
+  // Reads a file of the checkpoint that was loaded. Verified. Errors: kDataLoss.
+  Async<Buffer> read_checkpoint_file(const CheckpointFile& file, std::uint64_t offset,
+                                     std::uint32_t size);
+  // Writes the label of the loaded checkpoint to every disk that lacks it, and flushes.
+  Async<> confirm_checkpoint();
+  // A stripe that the index or the journal names: its segment is in use. Before serve().
+  void adopt(const format::StripeDescriptor& stripe);
+  // From now on stripes are written, under generations of `epoch`. Segments that neither the loaded
+  // checkpoint calls used nor adopt() named are free.
+  void serve(std::uint32_t epoch, StripeCatalog* catalog,
+             std::function<void(Slot)> on_slot_lost);
+
+  // ---- stripes
+  // Packs the items (an item that fits in a strip does not straddle two), pads, computes parity,
+  // writes all k + m strips, flushes all, and checks that every member still lives. On return all is
+  // durable, and any m of the disks may go. The stripe is in the way of rebuild and freeing from
+  // before its first strip; forget_stripe() drops one that no record will ever name.
+  // Errors: kIo when a strip could not be made durable (write the payload elsewhere), kNoSpace when
+  // only the class's reserve is left, kInvalid when the items exceed a chunk.
+  Async<WrittenStripe> write_stripe(StripeClass kind, std::vector<StripeItem> items);
+  void forget_stripe(const format::StripeDescriptor& stripe);
+  // The index holds it now: find it through the catalog.
+  void stripe_is_indexed(const format::StripeDescriptor& stripe);
+
+  // Data bytes in one stripe of the largest size; and with the fewest blocks per strip.
+  std::uint64_t stripe_bytes_max() const;
+  std::uint64_t stripe_bytes_min() const;
+
+  using Verify = std::function<bool(Bytes)>;
+  // Reads `size` bytes at `place`. The fast path reads only the strips that hold them; when a member
+  // is missing, answers with an error or `verify` says no, the bytes are reconstructed from the
+  // stripe's other strips, chosen by checksum, and counted as a corruption where it was one.
+  // `damaged` is told of stripes to be moved elsewhere.
+  // Errors: kDataLoss when fewer than k good strips are left; kNotFound when the segment is in
+  // another generation.
+  Async<Buffer> read_place(const format::Place& place, std::uint32_t size, const Verify& verify);
+  void on_damaged_stripe(std::function<void(const format::StripeDescriptor&)> damaged);
+
+  // ---- checkpoints
+  // Writes the files that the pool lacks, then the manifest, then the labels, one copy after the
+  // other with a flush between, never the copy that names the last good checkpoint first.
+  // `read` gives bytes of a file. On return the checkpoint is what recovery will find.
+  using ReadFile =
+      std::function<Async<Buffer>(const CheckpointFile&, std::uint64_t offset, std::uint32_t size)>;
+  Async<> write_checkpoint(Checkpoint checkpoint, ReadFile read);
+
+  // ---- freeing
+  // In use and not open, of data classes, for the cleaner.
+  std::vector<SegmentId> closed_segments() const;
+  // Nothing needs it any more (PROTOCOL 3, "Freeing", up to the checkpoint). It is discarded and
+  // reused after the next write_checkpoint that starts from now, and after its readers are gone.
+  void release_segment(SegmentId segment);
+
+  // ---- disks by hand, and repair (docs/operations.md)
+  Async<> fail_disk(Slot slot, std::string why);
+  Async<> add_disk(std::string path);
+  // One round of the reconcile loop: "k + m members, all live". Starts a rebuild when a spare is
+  // free and a member is missing; returns what it did, for logs.
+  Async<std::string> reconcile();
+
+  // Waits for reads and writes in flight and for own tasks; flushes nothing.
+  Task<void> stop();
+
+ private:
+  class Impl;
+  explicit Pool(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace square::pool
