@@ -1,0 +1,150 @@
+#pragma once
+// One storage server's engine on one loop: groups of volumes over one lane, one pool, one index.
+//
+// What an acknowledgement means (one leg; the mirror adds the second): when write(), zero(), trim(),
+// or any change of a volume or snapshot returns ok, it is flushed so that any m further disks may
+// go, it is visible to every later read, and it stays so after any crash. An error other than
+// kOutcomeUnknown means that it was not done and never will be.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "codec/key_store.hpp"
+#include "env/env.hpp"
+#include "index/index.hpp"
+#include "pool/pool.hpp"
+
+namespace square::store {
+
+struct EngineOptions {
+  pool::OpenOptions pool;
+  std::uint64_t write_buffer_bytes = 64u << 20;  // stored bytes acknowledged and not yet destaged
+  std::uint32_t direct_bytes_min = 256u << 10;   // an operation of this size gets a stripe of its own
+  std::uint32_t groups = 1;                      // made at first start; ids 1...
+  std::uint8_t frame_shift = 14;                 // frames of 16 KiB
+  env::Duration checkpoint_interval = std::chrono::seconds(60);
+};
+
+enum class VolumeState : std::uint8_t { kReady, kDeleted };
+
+struct VolumeInfo {
+  VolumeId id;
+  std::string name;
+  TenantId tenant;
+  GroupId group;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t used_bytes = 0;     // mapped to content in the present
+  std::uint32_t extent_bytes = 64u << 10;
+  VolumeState state = VolumeState::kReady;
+};
+
+struct CreateVolume {
+  std::string name;                  // [a-zA-Z0-9][a-zA-Z0-9._-]{0,127}
+  std::uint64_t size_bytes = 0;      // multiple of 4 KiB, up to 256 TiB
+  std::uint32_t extent_bytes = 64u << 10;  // power of two, 4 KiB to 1 MiB
+  TenantId tenant{1};
+  GroupId group{1};
+};
+
+struct SnapshotView {
+  std::string id;                    // "<group>-<sequence>", for people and commands
+  std::string name;
+  format::SnapshotId snapshot;
+  GroupId group;
+  std::int64_t wall_ns = 0;
+  std::vector<std::string> volumes;  // as they were named then
+};
+
+// Who asks: a retry with the same pair is answered from the session table, never done twice.
+struct RequestId {
+  SessionId session;      // 0: not retryable
+  RequestNumber number;
+};
+
+struct Extents {           // block status
+  std::uint64_t offset = 0, length = 0;
+  bool hole = false;
+};
+
+struct ReadReply {
+  Buffer data;
+};
+
+struct EngineStats {
+  pool::PoolStatus pool;
+  journal::Lane::Stats lane;
+  std::uint64_t lane_used_bytes = 0, lane_ring_bytes = 0;
+  std::uint64_t writes = 0, written_bytes = 0, reads = 0, read_bytes = 0, holes = 0;
+  std::uint64_t direct_writes = 0, destages = 0, checkpoints = 0, moved_bytes = 0;
+  std::uint64_t write_buffer_bytes = 0, write_buffer_bytes_max = 0;
+  std::uint64_t index_memory_bytes = 0;
+  std::uint64_t recovered_operations = 0;  // replayed from the journal at start
+  bool index_from_pool = false;            // the local index was unusable at start
+  double start_seconds = 0;
+};
+
+class Engine {
+ public:
+  // Formats nothing: see pool::Pool::format. Recovers: checkpoint + journal, then a term mark. On
+  // return the engine serves. Errors: as Pool::open and Lane::recover; kCorrupt, kUnsupported.
+  static Async<std::unique_ptr<Engine>> open(env::Env env, EngineOptions options,
+                                             index::KvFactory& index_files,
+                                             codec::KeyStore& keys);
+  ~Engine();
+
+  // ---- volumes
+  // Errors: kInvalid, kExists, kNoSpace.
+  Async<VolumeInfo> create_volume(CreateVolume request);
+  Async<std::vector<VolumeInfo>> list_volumes(bool deleted_too);
+  Async<VolumeInfo> find_volume(std::string name);
+  // Up only. Errors: kNotFound, kInvalid.
+  Async<VolumeInfo> resize_volume(std::string name, std::uint64_t size_bytes);
+  // The name is free again; undelete brings it back until its purge. Errors: kNotFound, kExists.
+  Async<> delete_volume(std::string name);
+  Async<VolumeInfo> undelete_volume(std::string name);
+
+  // ---- data. Offsets and lengths in units of 512 bytes, inside the volume: else kInvalid.
+  // `ingest`: XXH3-64 of each part of `data` cut at 4 KiB boundaries of the volume, made where the
+  // data came from. Up to 1 MiB. Errors: kCorrupt (ingest hash), kNoSpace, kNotFound, kBusy,
+  // kOutcomeUnknown.
+  Async<> write(VolumeId volume, std::uint64_t offset, Buffer data,
+                std::vector<std::uint64_t> ingest, RequestId request = {});
+  // Linearizable; `at` reads a snapshot. Errors: kNotFound, kDataLoss (names the range), kCorrupt.
+  Async<ReadReply> read(VolumeId volume, std::uint64_t offset, std::uint32_t length,
+                        std::optional<std::string> snapshot = std::nullopt);
+  // Reads as zeros afterwards; space comes back for whole 4 KiB blocks. Any length.
+  Async<> zero(VolumeId volume, std::uint64_t offset, std::uint64_t length, RequestId request = {});
+  // Touching ranges of the same kind are merged; at most `count_max`, from `offset` on.
+  Async<std::vector<Extents>> block_status(VolumeId volume, std::uint64_t offset,
+                                           std::uint64_t length, std::size_t count_max,
+                                           std::optional<std::string> snapshot = std::nullopt);
+
+  // A new session of a client. Errors: kBusy when the table is full.
+  Async<SessionId> open_session();
+  Async<> end_session(SessionId session);
+
+  // ---- snapshots: of the whole group; the volumes named are what the name is about
+  Async<SnapshotView> create_snapshot(std::vector<std::string> volumes, std::string name);
+  Async<std::vector<SnapshotView>> list_snapshots();
+  Async<> drop_snapshot(std::string id);
+
+  // ---- operation
+  EngineStats stats() const;
+  pool::Pool& pool();
+  // Everything acknowledged is placed, in the index, and in a checkpoint. Errors: kIo, kNoSpace.
+  Async<> checkpoint();
+  // Index against pool and journal; the text names each difference, empty when there is none.
+  Async<std::string> check();
+  // Refuses new requests, ends those in flight, checkpoints, stops. Idempotent.
+  Task<void> stop();
+
+ private:
+  class Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace square::store
