@@ -65,12 +65,6 @@ class LintTest(unittest.TestCase):
         files = {"lib/store/a.cpp": '#include "env/real/loop.hpp"\n'}
         self.assertEqual(len(self.found(files, "order")), 1)
 
-    def test_sealing_may_use_the_vocabulary_and_nothing_else_of_format(self):
-        files = {"lib/codec/a.cpp": '#include "format/types.hpp"\n#include "format/record.hpp"\n',
-                 "lib/format/types.cpp": '#include "codec/checksum.hpp"\n'}
-        self.assertEqual(self.found(files, "order"),
-                         [("lib/codec/a.cpp", 2, "order"), ("lib/format/types.cpp", 1, "order")])
-
     def test_a_folder_that_is_not_in_the_table_is_found(self):
         self.assertEqual(self.found({"lib/util/a.cpp": ""}, "folder"), [("lib/util/a.cpp", 1, "folder")])
 
