@@ -1,9 +1,9 @@
 #pragma once
 // Keys and values of the index's families; docs/formats/index.md.
 //
-// Keys are big-endian, so their order is the order of what they name. A mapped range is keyed by its
-// *end*: the first key above an address is the first range that ends above it, so one forward seek
-// finds everything that overlaps a range.
+// Keys are big-endian, so their order is the order of what they name. A mapped range is keyed by
+// its *end*: the first key above an address is the first range that ends above it, so one forward
+// seek finds everything that overlaps a range.
 
 #include <optional>
 #include <string>
@@ -49,18 +49,18 @@ Result<std::pair<SegmentId, Generation>> parse_segment_key(Bytes key);
 // Family kMeta: a letter, then the numbers, big-endian.
 struct MetaKey {
   enum class Kind : std::uint8_t {
-    kVersion = 'v',    // -> u32
-    kApplied = 'a',    // group -> sequence, chain
-    kLane = 'l',       // lane -> LanePoint
-    kSnapshot = 's',   // group, sequence -> SnapshotRow
-    kWritten = 'w',    // group, volume, page -> WrittenPage
-    kSession = 'e',    // group, session -> SessionRow
-    kPurge = 'p',      // group, volume -> nothing: a purge that was logged and is not finished
+    kVersion = 'v',   // -> u32
+    kApplied = 'a',   // group -> sequence, chain
+    kLane = 'l',      // lane -> LanePoint
+    kSnapshot = 's',  // group, sequence -> SnapshotRow
+    kWritten = 'w',   // group, volume, page -> WrittenPage
+    kSession = 'e',   // group, session -> SessionRow
+    kPurge = 'p',     // group, volume -> nothing: a purge that was logged and is not finished
   };
   Kind kind = Kind::kVersion;
-  GroupId group;                // the lane's number for kLane
-  std::uint64_t first = 0;      // sequence, volume, session
-  std::uint64_t second = 0;     // page
+  GroupId group;             // the lane's number for kLane
+  std::uint64_t first = 0;   // sequence, volume, session
+  std::uint64_t second = 0;  // page
   bool operator==(const MetaKey&) const = default;
 };
 std::string encode(const MetaKey& key);

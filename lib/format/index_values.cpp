@@ -70,8 +70,8 @@ class StripeExtentCoder {
     put_varint(out, zigzag(static_cast<std::int64_t>(extent.offset / kBlockBytes - next_block())));
     put_varint(out, extent.plain_bytes / kBlockBytes);
     put_varint(out, extent.stored_bytes);
-    put_varint(out, zigzag(static_cast<std::int64_t>(extent.id.sequence.value -
-                                                     last_.id.sequence.value)));
+    put_varint(
+        out, zigzag(static_cast<std::int64_t>(extent.id.sequence.value - last_.id.sequence.value)));
     put_varint(out, extent.id.index);
     put_varint(out, static_cast<std::uint32_t>(extent.byte_offset - next_byte()));
     last_ = extent;
@@ -95,8 +95,8 @@ class StripeExtentCoder {
     extent.offset = block * kBlockBytes;
     extent.plain_bytes = static_cast<std::uint32_t>(get_varint(in, kPlainBlocksMax) * kBlockBytes);
     extent.stored_bytes = get_u32(in);
-    extent.id.sequence = Sequence(last_.id.sequence.value +
-                                  static_cast<std::uint64_t>(unzigzag(get_varint(in))));
+    extent.id.sequence =
+        Sequence(last_.id.sequence.value + static_cast<std::uint64_t>(unzigzag(get_varint(in))));
     extent.id.index = static_cast<std::uint16_t>(get_varint(in, kU16));
     extent.byte_offset = next_byte() + get_u32(in);
     last_ = extent;

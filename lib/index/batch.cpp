@@ -89,7 +89,8 @@ Result<std::vector<Range>> Batch::overlapping(const Table& table, std::uint64_t 
 Result<std::vector<Range>> Batch::replace(const Table& table, std::uint64_t from, std::uint64_t to,
                                           const std::optional<format::Mapping>& mapping) {
   const bool hole = mapping && mapping->hole;
-  SQ_TRY(const auto found, overlapping(table, hole && from > 0 ? from - 1 : from, hole ? to + 1 : to));
+  SQ_TRY(const auto found,
+         overlapping(table, hole && from > 0 ? from - 1 : from, hole ? to + 1 : to));
   std::vector<Range> old;
   auto wanted = Range{from, to - from, mapping.value_or(format::Mapping{})};
   // Joins a hole beside or around the wanted one, or keeps what sticks out.

@@ -58,8 +58,8 @@ class Batch {
   // ---- ranges: pieces of one table never overlap
   // All that overlap [from, to), whole, ascending.
   Result<std::vector<Range>> overlapping(const Table& table, std::uint64_t from, std::uint64_t to);
-  // Sets [from, to) to `mapping`, or to nothing; returns what stood there, clipped. Holes that touch
-  // become one.
+  // Sets [from, to) to `mapping`, or to nothing; returns what stood there, clipped. Holes that
+  // touch become one.
   Result<std::vector<Range>> replace(const Table& table, std::uint64_t from, std::uint64_t to,
                                      const std::optional<format::Mapping>& mapping);
   // Sets only those parts of `range` where nothing stands.

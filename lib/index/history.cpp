@@ -66,13 +66,14 @@ Result<std::size_t> Index::Impl::merge_ranges(Batch& batch, GroupId id, std::siz
   const auto prefix = format::history_prefix(id, snapshots[hidden].id.sequence);
   std::vector<std::pair<VolumeId, Range>> ranges;
   if (max > 0) {
-    SQ_TRY(batch.walk(Family::kHistory, prefix, prefix, [&](Bytes key, Bytes bytes) -> Result<bool> {
-      SQ_TRY(const auto place, format::parse_range_key(key, prefix.size()));
-      SQ_TRY(auto value, format::decode_range_value(bytes));
-      ranges.emplace_back(place.volume,
-                          Range{place.end - value.length, value.length, std::move(value.mapping)});
-      return ranges.size() < max;
-    }));
+    SQ_TRY(
+        batch.walk(Family::kHistory, prefix, prefix, [&](Bytes key, Bytes bytes) -> Result<bool> {
+          SQ_TRY(const auto place, format::parse_range_key(key, prefix.size()));
+          SQ_TRY(auto value, format::decode_range_value(bytes));
+          ranges.emplace_back(place.volume, Range{place.end - value.length, value.length,
+                                                  std::move(value.mapping)});
+          return ranges.size() < max;
+        }));
   }
   for (const auto& [volume, range] : ranges) {
     batch.erase_range(Table::history(id, snapshots[hidden].id.sequence, volume), range);
@@ -125,7 +126,8 @@ Result<bool> Index::merge_step(GroupId group, std::size_t entries_max) {
   if (impl_->broken) return *impl_->broken;
   const auto hidden = [](const SnapshotInfo& s) { return s.hidden; };
   const auto* state = impl_->find_group(group);
-  if (!state || std::none_of(state->snapshots.begin(), state->snapshots.end(), hidden)) return false;
+  if (!state || std::none_of(state->snapshots.begin(), state->snapshots.end(), hidden))
+    return false;
   SQ_TRY(impl_->change([&](Batch& batch) {
     return impl_->merge_some(batch, group, std::max<std::size_t>(entries_max, 1));
   }));

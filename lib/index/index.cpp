@@ -17,9 +17,8 @@ Result<> Index::Impl::load() {
   SQ_TRY(const auto version, kv->get(Family::kMeta, as_bytes(version_key)));
   if (!version) {
     bool empty = true;
-    SQ_TRY(view.walk(Family::kMeta, "", "", [&](Bytes, Bytes) -> Result<bool> {
-      return empty = false;
-    }));
+    SQ_TRY(view.walk(Family::kMeta, "", "",
+                     [&](Bytes, Bytes) -> Result<bool> { return empty = false; }));
     if (!empty) return Error{Code::kCorrupt, "index: no version"};
     return change([&](Batch& batch) -> Result<> {
       ByteVector value;
@@ -40,7 +39,8 @@ Result<> Index::Impl::load() {
   }));
   return view.walk(Family::kSegments, "", "", [&](Bytes key, Bytes value) -> Result<bool> {
     SQ_TRY(const auto segment, format::parse_segment_key(key));
-    SQ_TRY(segments[SegmentKey{segment.first, segment.second}], format::decode_segment_row(value));
+    const SegmentKey known{segment.first, segment.second};
+    SQ_TRY(segments[known], format::decode_segment_row(value));
     return true;
   });
 }
@@ -48,7 +48,8 @@ Result<> Index::Impl::load() {
 Result<> Index::Impl::load_row(Bytes key, Bytes value) {
   SQ_TRY(const auto meta, format::decode_meta_key(key));
   switch (meta.kind) {
-    case MetaKey::Kind::kVersion: break;
+    case MetaKey::Kind::kVersion:
+      break;
     case MetaKey::Kind::kApplied: {
       SQ_TRY(const auto row, format::decode_applied_row(value));
       groups[meta.group].applied = {row.sequence, row.chain};
@@ -74,7 +75,9 @@ Result<> Index::Impl::load_row(Bytes key, Bytes value) {
       SQ_TRY(sessions[SessionId(meta.first)], format::decode_session_row(value));
       break;
     }
-    case MetaKey::Kind::kPurge: groups[meta.group].purges.insert(VolumeId(meta.first)); break;
+    case MetaKey::Kind::kPurge:
+      groups[meta.group].purges.insert(VolumeId(meta.first));
+      break;
   }
   return {};
 }
@@ -136,13 +139,25 @@ Result<> Index::Impl::apply_one(Batch& batch, const format::Operation& operation
   auto& group = groups[operation.group];
   SQ_CHECK(operation.sequence == group.applied.sequence.next(), "not the group's next operation");
   switch (operation.type) {
-    case OperationType::kWrite: SQ_TRY(write(batch, operation)); break;
-    case OperationType::kHole: SQ_TRY(hole(batch, operation)); break;
-    case OperationType::kRewrite: SQ_TRY(rewrite(batch, operation)); break;
+    case OperationType::kWrite:
+      SQ_TRY(write(batch, operation));
+      break;
+    case OperationType::kHole:
+      SQ_TRY(hole(batch, operation));
+      break;
+    case OperationType::kRewrite:
+      SQ_TRY(rewrite(batch, operation));
+      break;
     case OperationType::kPutRecord:
-    case OperationType::kDeleteRecord: SQ_TRY(put_record(batch, operation)); break;
-    case OperationType::kSnapshotMark: mark(batch, operation); break;
-    case OperationType::kDropSnapshot: drop(batch, operation); break;
+    case OperationType::kDeleteRecord:
+      SQ_TRY(put_record(batch, operation));
+      break;
+    case OperationType::kSnapshotMark:
+      mark(batch, operation);
+      break;
+    case OperationType::kDropSnapshot:
+      drop(batch, operation);
+      break;
     case OperationType::kPurgeVolume: {
       const auto volume = std::get<format::PurgeBody>(operation.body).volume;
       group.purges.insert(volume);
@@ -157,7 +172,8 @@ Result<> Index::Impl::apply_one(Batch& batch, const format::Operation& operation
       break;
     }
     case OperationType::kTermMark:
-    case OperationType::kVoid: break;
+    case OperationType::kVoid:
+      break;
   }
   if (operation.type != OperationType::kSessionEnd) note_request(batch, operation, group);
   group.applied = {operation.sequence, operation.chain};

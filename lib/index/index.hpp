@@ -121,7 +121,8 @@ class Index {
                                    std::optional<Sequence> to, Cursor cursor,
                                    std::size_t limit) const;
 
-  // ---- background work, restartable, in bounded steps; true when more is left that can be done now
+  // ---- background work, restartable, in bounded steps; true when more is left that can be done
+  // now
   Result<bool> merge_step(GroupId group, std::size_t entries_max);
   Result<bool> purge_step(GroupId group, std::size_t entries_max);
 
@@ -147,8 +148,9 @@ class Index {
 
   Kv& kv();
 
- private:
   class Impl;
+
+ private:
   explicit Index(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -1,7 +1,8 @@
 #pragma once
-// The index from inside. Memory holds what every operation needs: positions, snapshots, written-maps,
-// session windows, segment counters. A change edits memory and a Batch together; when anything of
-// it fails, memory is ahead of the Kv and the index refuses everything from then on (`broken`).
+// The index from inside. Memory holds what every operation needs: positions, snapshots,
+// written-maps, session windows, segment counters. A change edits memory and a Batch together; when
+// anything of it fails, memory is ahead of the Kv and the index refuses everything from then on
+// (`broken`).
 
 #include <map>
 #include <optional>
@@ -19,7 +20,7 @@ struct GroupState {
   std::vector<SnapshotInfo> snapshots;  // ascending; hidden ones stay until they are merged
   std::map<VolumeId, WrittenMap> written;
   std::map<SessionId, format::SessionRow> sessions;
-  std::set<VolumeId> purges;            // logged, not finished
+  std::set<VolumeId> purges;  // logged, not finished
 };
 
 class Index::Impl {

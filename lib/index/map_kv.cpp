@@ -34,9 +34,9 @@ struct MapTable {
 
   // The chunk in which `key` stands, or would.
   std::size_t chunk_of(Bytes key) const {
-    const auto behind = std::upper_bound(
-        chunks.begin(), chunks.end(), key,
-        [](Bytes k, const auto& chunk) { return before(k, chunk->front().key); });
+    const auto behind =
+        std::upper_bound(chunks.begin(), chunks.end(), key,
+                         [](Bytes k, const auto& chunk) { return before(k, chunk->front().key); });
     return behind == chunks.begin() ? 0 : static_cast<std::size_t>(behind - chunks.begin()) - 1;
   }
   static std::size_t entry_of(const MapChunk& chunk, Bytes key) {

@@ -10,7 +10,8 @@ namespace square::index {
 
 struct MapTable;  // one family: sorted chunks, shared until written
 
-// What survives the process: the states that were flushed, the oldest first. Outlives every Kv on it.
+// What survives the process: the states that were flushed, the oldest first. Outlives every Kv on
+// it.
 class MapKvStorage {
  public:
   MapKvStorage();

@@ -43,8 +43,8 @@ format::Mapping hole_of(Sequence sequence) {
 
 }  // namespace
 
-// Sets the bits of all units that [from, to) touches, with explicit holes for the rest of those that
-// were not set before; returns these.
+// Sets the bits of all units that [from, to) touches, with explicit holes for the rest of those
+// that were not set before; returns these.
 Result<std::set<std::uint64_t>> Index::Impl::claim_units(Batch& batch, GroupId id, VolumeId volume,
                                                          std::uint64_t from, std::uint64_t to) {
   auto& written = groups[id].written[volume];
@@ -64,8 +64,8 @@ Result<std::set<std::uint64_t>> Index::Impl::claim_units(Batch& batch, GroupId i
 // A change: what stood there goes to the newest snapshot's history.
 Result<> Index::Impl::map_range(Batch& batch, GroupId id, VolumeId volume, const Range& range) {
   SQ_TRY(const auto fresh, claim_units(batch, id, volume, range.offset, range.end()));
-  SQ_TRY(const auto old, batch.replace(Table::present(id, volume), range.offset, range.end(),
-                                       range.mapping));
+  SQ_TRY(const auto old,
+         batch.replace(Table::present(id, volume), range.offset, range.end(), range.mapping));
   if (groups[id].snapshots.empty()) return {};
   const auto save_gap = [&](std::uint64_t from, std::uint64_t to) -> Result<> {
     if (from >= to) return {};
@@ -145,15 +145,16 @@ Result<> Index::Impl::fill_unmapped(GroupId id, VolumeId volume, std::uint64_t f
                                     std::uint64_t to, std::vector<Piece>& pieces) const {
   if (from >= to) return {};
   const auto* group = find_group(id);
-  const auto written = group ? group->written.find(volume) : std::map<VolumeId, WrittenMap>::const_iterator{};
+  const auto written =
+      group ? group->written.find(volume) : std::map<VolumeId, WrittenMap>::const_iterator{};
   if (group && written != group->written.end() && !SQ_PLANTED("lost_entry_reads_zero")) {
     const auto unit_end = to / kUnit + (to % kUnit != 0 ? 1 : 0);
     const auto unit = written->second.next_set(from / kUnit, unit_end);
     if (unit < unit_end) {
       const auto behind = written->second.next_clear(unit, unit_end);
-      return Error{Code::kDataLoss,
-                   "written, but lost from the index: " +
-                       range_text(volume, std::max(from, unit * kUnit), std::min(to, behind * kUnit))};
+      return Error{Code::kDataLoss, "written, but lost from the index: " +
+                                        range_text(volume, std::max(from, unit * kUnit),
+                                                   std::min(to, behind * kUnit))};
     }
   }
   pieces.push_back({from, to - from, std::nullopt});
@@ -193,8 +194,8 @@ Result<std::vector<Piece>> Index::Impl::content(Batch& view, GroupId id, VolumeI
 // ---- purge
 
 // Takes away up to about `entries_max` mappings, in the present or in one history.
-Result<> Index::Impl::purge_some(Batch& batch, GroupId id, VolumeId volume,
-                                 std::size_t entries_max, bool& more) {
+Result<> Index::Impl::purge_some(Batch& batch, GroupId id, VolumeId volume, std::size_t entries_max,
+                                 bool& more) {
   auto& group = groups[id];
   std::vector<Table> tables{Table::present(id, volume)};
   for (const auto& snapshot : group.snapshots)

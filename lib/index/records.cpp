@@ -9,7 +9,8 @@ Result<> Index::Impl::put_record(Batch& batch, const format::Operation& operatio
   const auto& snapshots = groups[operation.group].snapshots;
   const auto key = format::record_key(operation.group, body.key);
   if (!snapshots.empty()) {
-    auto saved = format::record_history_key(operation.group, snapshots.back().id.sequence, body.key);
+    auto saved =
+        format::record_history_key(operation.group, snapshots.back().id.sequence, body.key);
     SQ_TRY(const auto there, batch.get(Family::kRecordHistory, saved));
     if (!there) {
       SQ_TRY(const auto old, batch.get(Family::kRecords, key));
@@ -28,8 +29,8 @@ Result<std::optional<ByteVector>> Index::Impl::record_at(Batch& view, GroupId id
   const auto* group = find_group(id);
   for (auto i = first; group && i < group->snapshots.size(); ++i) {
     const auto sequence = group->snapshots[i].id.sequence;
-    SQ_TRY(const auto saved, view.get(Family::kRecordHistory,
-                                      format::record_history_key(id, sequence, key)));
+    SQ_TRY(const auto saved,
+           view.get(Family::kRecordHistory, format::record_history_key(id, sequence, key)));
     if (saved) return format::decode_record_history(*saved);
   }
   return view.get(Family::kRecords, format::record_key(id, key));
@@ -66,13 +67,13 @@ Result<std::vector<std::pair<std::string, ByteVector>>> Index::records(
   const auto* state = impl_->find_group(group);
   // The eldest history says it first.
   for (auto i = first; state && i < state->snapshots.size(); ++i) {
-    const auto from =
-        format::record_history_key(group, state->snapshots[i].id.sequence, prefix);
-    SQ_TRY(view.walk(Family::kRecordHistory, from, from, [&](Bytes key, Bytes value) -> Result<bool> {
-      SQ_TRY(auto saved, format::decode_record_history(value));
-      found.emplace(as_text(key.subspan(format::kRecordHistoryPrefixBytes)), std::move(saved));
-      return true;
-    }));
+    const auto from = format::record_history_key(group, state->snapshots[i].id.sequence, prefix);
+    SQ_TRY(
+        view.walk(Family::kRecordHistory, from, from, [&](Bytes key, Bytes value) -> Result<bool> {
+          SQ_TRY(auto saved, format::decode_record_history(value));
+          found.emplace(as_text(key.subspan(format::kRecordHistoryPrefixBytes)), std::move(saved));
+          return true;
+        }));
   }
   const auto from = format::record_key(group, prefix);
   SQ_TRY(view.walk(Family::kRecords, from, from, [&](Bytes key, Bytes value) -> Result<bool> {

@@ -166,8 +166,8 @@ class RocksExport : public KvExport {
         const auto key = keys.find(file.relative_filename);
         if (key == keys.end())
           return Error{Code::kIo, "index file " + file.relative_filename + " has no identity"};
-        files_.push_back({file.relative_filename, key->second + "-" + std::to_string(file.size),
-                          file.size});
+        files_.push_back(
+            {file.relative_filename, key->second + "-" + std::to_string(file.size), file.size});
       } else if (file.file_type == rocksdb::kCurrentFile ||
                  file.file_type == rocksdb::kDescriptorFile) {
         SQ_TRY(add_small(file));
@@ -202,11 +202,12 @@ class RocksExport : public KvExport {
   Result<> add_small(const rocksdb::LiveFileStorageInfo& file) {
     auto content = file.replacement_contents;
     if (content.empty()) {
-      SQ_TRY(auto bytes, read_file(file.relative_filename, 0, static_cast<std::uint32_t>(file.size)));
+      SQ_TRY(auto bytes,
+             read_file(file.relative_filename, 0, static_cast<std::uint32_t>(file.size)));
       content = std::string(as_text(bytes.bytes()));
     }
-    files_.push_back({file.relative_filename,
-                      "hash-" + hex(codec::checksum128(as_bytes(content))), content.size()});
+    files_.push_back({file.relative_filename, "hash-" + hex(codec::checksum128(as_bytes(content))),
+                      content.size()});
     small_[file.relative_filename] = std::move(content);
     return {};
   }

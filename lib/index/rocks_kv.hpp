@@ -13,8 +13,8 @@ struct RocksOptions {
   std::uint64_t block_cache_bytes = 32u << 20;  // data, index and filter blocks
   std::uint64_t memtable_bytes = 16u << 20;     // of all families together
   int open_files = 128;
-  // Files live in memory, as long as the factory; nothing is flushed unless flush() says so. For the
-  // simulation: dropping the Kv is the crash.
+  // Files live in memory, as long as the factory; nothing is flushed unless flush() says so. For
+  // the simulation: dropping the Kv is the crash.
   bool in_memory = false;
 };
 
