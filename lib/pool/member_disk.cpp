@@ -82,13 +82,13 @@ void MemberDisk::fail(std::string why) {
   why_ = std::move(why);
   disk_->fail(why_);
   loop_.post([self = shared_from_this()] {
-    if (self->on_failed_) self->on_failed_(*self);
+    if (self->on_failed) self->on_failed(*self);
   });
 }
 
 Task<void> MemberDisk::join() {
   co_await scope_.join();
-  on_failed_ = nullptr;
+  on_failed = nullptr;
 }
 
 }  // namespace square::pool

@@ -18,9 +18,10 @@ namespace square::pool {
 
 class MemberDisk : public std::enable_shared_from_this<MemberDisk> {
  public:
-  using OnFailed = std::function<void(MemberDisk&)>;
-  MemberDisk(env::Loop& loop, std::unique_ptr<env::Disk> disk, OnFailed on_failed)
-      : loop_(loop), disk_(std::move(disk)), on_failed_(std::move(on_failed)), scope_(loop) {}
+  MemberDisk(env::Loop& loop, std::unique_ptr<env::Disk> disk)
+      : loop_(loop), disk_(std::move(disk)), scope_(loop) {}
+
+  std::function<void(MemberDisk&)> on_failed;
 
   const std::string& path() const { return disk_->info().path; }
   std::uint64_t size_bytes() const { return disk_->info().size_bytes; }
@@ -59,7 +60,6 @@ class MemberDisk : public std::enable_shared_from_this<MemberDisk> {
 
   env::Loop& loop_;
   std::unique_ptr<env::Disk> disk_;
-  OnFailed on_failed_;
   bool failed_ = false;
   std::string why_;
   bool flushing_ = false;

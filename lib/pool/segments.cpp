@@ -54,6 +54,11 @@ Result<> SegmentTable::check_fits(const format::StripeDescriptor& stripe) const 
   return {};
 }
 
+void SegmentTable::reset() {
+  segments_.assign(segments_.size(), Segment());
+  open_.fill(std::nullopt);
+}
+
 Result<> SegmentTable::note_used(const format::SegmentEntry& entry) {
   const auto slots_max = static_cast<std::size_t>(geometry_.k) + geometry_.m;
   if (entry.segment.value >= segments_.size() || entry.slots.size() > slots_max)
@@ -128,7 +133,9 @@ Result<SegmentId> SegmentTable::open_segment(StripeClass kind,
   const auto id = pick_free();
   SQ_CHECK(id.has_value());
   auto& segment = use(*id);
+  const auto readers = segment.readers;  // of a live one, if a planted bug took it
   segment = {};
+  segment.readers = readers;
   segment.state = State::kOpen;
   segment.kind = kind;
   ++last_generation_.counter;
@@ -165,6 +172,11 @@ Result<SegmentTable::Range> SegmentTable::allocate(StripeClass kind,
                                                    const std::vector<Slot>& live_slots,
                                                    std::span<const std::uint32_t> item_bytes) {
   auto& open = open_[static_cast<std::size_t>(kind)];
+  // A member of it is gone: nothing is appended any more.
+  if (open && !std::ranges::all_of(at(*open).slots, [&](Slot slot) {
+        return std::ranges::find(live_slots, slot) != live_slots.end();
+      }))
+    close(*open);
   for (bool fresh = false;; fresh = true) {
     if (!open) {
       SQ_TRY(open, open_segment(kind, live_slots));
@@ -183,11 +195,6 @@ void SegmentTable::close(SegmentId id) {
   for (auto& open : open_)
     if (open == id) open.reset();
   if (at(id).state == State::kOpen) use(id).state = State::kClosed;
-}
-
-void SegmentTable::close_open_segments_with(Slot slot) {
-  for (const auto open : open_)
-    if (open && std::ranges::find(at(*open).slots, slot) != at(*open).slots.end()) close(*open);
 }
 
 void SegmentTable::release(SegmentId id) {

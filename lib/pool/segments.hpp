@@ -60,6 +60,8 @@ class SegmentTable {
   std::uint32_t count(State state) const;
 
   // ---- at start
+  // As if nothing had been noted or adopted.
+  void reset();
   // As the loaded checkpoint's manifest has it. Errors: kCorrupt when it fits no disk of the pool.
   Result<> note_used(const format::SegmentEntry& entry);
   // A stripe that something names. An older generation than the known one is forgotten history.
@@ -73,8 +75,6 @@ class SegmentTable {
   // Errors: kNoSpace, kInvalid (more than an empty segment holds), kUnavailable (no live slot).
   Result<Range> allocate(StripeClass kind, const std::vector<Slot>& live_slots,
                          std::span<const std::uint32_t> item_bytes);
-  // A member of them is gone: nothing is appended any more.
-  void close_open_segments_with(Slot slot);
   void close(SegmentId id);
   // Segments that `kind` may not take.
   std::uint32_t reserve(StripeClass kind) const;

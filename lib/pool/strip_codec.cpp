@@ -41,13 +41,14 @@ CodedStrips code_strips(const std::vector<StripeItem>& items,
   return out;
 }
 
-void recover_strips(std::vector<Buffer>& strips, std::uint8_t k, std::uint8_t m,
-                    std::size_t strip_bytes) {
+void recover_strips(std::vector<Buffer>& strips, const std::vector<bool>& wanted, std::uint8_t k,
+                    std::uint8_t m, std::size_t strip_bytes) {
   std::vector<std::uint8_t> have, want;
   std::vector<const std::byte*> from;
   std::vector<std::byte*> to;
   for (std::size_t i = 0; i < strips.size(); ++i) {
     if (strips[i].empty()) {
+      if (!wanted[i]) continue;
       strips[i] = Buffer::allocate(strip_bytes);
       want.push_back(static_cast<std::uint8_t>(i));
       to.push_back(strips[i].data());

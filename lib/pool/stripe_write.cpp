@@ -50,15 +50,27 @@ Async<WrittenStripe> StripeIo::write(StripeClass kind, std::vector<StripeItem> i
     stripe.extents.back().stored_bytes = sizes[i];
   }
   const auto key = key_of(stripe);
-  pending_[key] = stripe;
+  pending_[key].stripe = stripe;
+  ++writing_[key.segment];
   auto result = co_await write_strips(stripe, std::move(items), kind, std::move(disks));
+  if (--writing_[key.segment] == 0) writing_.erase(key.segment);
+  write_ended_.pulse();
   if (!result.ok()) {
     SQ_PROBE("a stripe lost a member before it was durable");
     pending_.erase(key);
     co_return std::move(result).error().context("write stripe in segment " +
                                                 std::to_string(key.segment.value));
   }
+  const auto pending = pending_.find(key);
+  if (pending != pending_.end()) {
+    pending->second.stripe = stripe;
+    pending->second.written = true;
+  }
   co_return std::move(out);
+}
+
+Task<void> StripeIo::wait_writes_of(SegmentId segment) {
+  while (writing_.contains(segment)) co_await write_ended_.wait();
 }
 
 Async<> StripeIo::write_strips(format::StripeDescriptor& stripe, std::vector<StripeItem> items,
@@ -82,7 +94,6 @@ Async<> StripeIo::write_strips(format::StripeDescriptor& stripe, std::vector<Str
     coded = co_await env::offload(loop_, std::move(work));
   }
   stripe.checksums = std::move(coded.checksums);
-  pending_[key_of(stripe)].checksums = stripe.checksums;
 
   const auto offset = offset_of(stripe.segment, stripe.stripe_block);
   std::vector<Async<>> tasks;
