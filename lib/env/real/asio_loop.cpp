@@ -59,9 +59,9 @@ void AsioLoop::Impl::turn() {
   if (foreign_waiting.load(std::memory_order_acquire)) take_foreign();
   fire_timers();
   drain_ready();
-  const bool may_block = end_turn();
-  if (may_block && options.spin_max.count() > 0) spin();
-  if (may_block && ready.empty() && !stopped.load(std::memory_order_acquire))
+  bool may_block = end_turn();
+  if (may_block && options.spin_max.count() > 0) may_block = spin();
+  if (may_block && !stopped.load(std::memory_order_acquire))
     block();
   else
     io.poll();
@@ -99,21 +99,22 @@ void AsioLoop::Impl::drain_ready() {
 bool AsioLoop::Impl::end_turn() {
   bool submitted = true;
   for (auto* hook : hooks) {
-    submitted &= hook->end_of_turn();
     hook->poll();
+    submitted &= hook->end_of_turn();
   }
   return submitted && ready.empty();
 }
 
-void AsioLoop::Impl::spin() {
+bool AsioLoop::Impl::spin() {
   std::size_t in_flight = 0;
   for (auto* hook : hooks) in_flight += hook->in_flight();
-  if (in_flight == 0) return;
+  if (in_flight == 0) return true;
   const auto until = boot_now() + options.spin_max;
-  while (ready.empty() && boot_now() < until && !foreign_waiting.load(std::memory_order_acquire)) {
-    for (auto* hook : hooks) hook->poll();
+  while (boot_now() < until && !foreign_waiting.load(std::memory_order_acquire)) {
+    if (!end_turn()) return false;
     __builtin_ia32_pause();
   }
+  return true;
 }
 
 void AsioLoop::Impl::block() {

@@ -37,7 +37,7 @@ struct AsioLoop::Impl {
   void fire_timers();
   void drain_ready();
   bool end_turn();  // true: nothing forbids to block
-  void spin();
+  bool spin();      // the same
   void block();
   void arm_timer_descriptor();
   void wait_timer_descriptor();
