@@ -29,10 +29,14 @@ struct ThreadBackend::Done : TurnHook, std::enable_shared_from_this<Done> {
     return running.size();
   }
 
-  void start(DiskRequest* request) {
+  void submitted(DiskRequest* request) {
     const std::scoped_lock lock(mutex);
     running.insert(request);
-    held_bytes += total_size(request->buffers);
+  }
+  void started(const DiskRequest& request) {
+    const std::scoped_lock lock(mutex);
+    held_bytes += total_size(request.buffers);
+    if (loop == nullptr) count_quarantined(static_cast<std::int64_t>(total_size(request.buffers)));
   }
   // Only those that hang are left. Loop thread, locked.
   bool all_hang() const {
@@ -65,7 +69,7 @@ struct ThreadBackend::Done : TurnHook, std::enable_shared_from_this<Done> {
   std::condition_variable changed;
   AsioLoop* loop;
   std::unordered_set<DiskRequest*> running;
-  std::uint64_t held_bytes = 0;
+  std::uint64_t held_bytes = 0;  // of those that a thread has begun
   std::vector<std::unique_ptr<DiskRequest>> ended;
   // Loop thread only: done at once, to be delivered by the next post.
   std::vector<std::unique_ptr<DiskRequest>> ended_here;
@@ -83,10 +87,11 @@ ThreadBackend::~ThreadBackend() {
   std::unique_lock lock(done_->mutex);
   done_->changed.wait_for(lock, kEndWaitMax, [this] { return done_->all_hang(); });
   const bool all_ended = done_->running.empty();
+  lock.unlock();
+  if (!all_ended) pool_->abandon();  // nothing starts any more
+  lock.lock();
   done_->loop = nullptr;
   count_quarantined(static_cast<std::int64_t>(done_->held_bytes));
-  lock.unlock();
-  if (!all_ended) pool_->abandon();
 }
 
 bool ThreadBackend::done_at_once(const DiskRequest& request) const {
@@ -103,10 +108,11 @@ void ThreadBackend::submit(std::unique_ptr<DiskRequest> request) {
     });
     return;
   }
-  done_->start(request.get());
+  done_->submitted(request.get());
   // A job must be copyable, so the request goes in a box. A hung thread never lets go of it.
   auto box = std::make_shared<std::unique_ptr<DiskRequest>>(std::move(request));
   pool_->run([done = done_, box = std::move(box)] {
+    done->started(**box);
     execute_blocking(**box);
     done->add(std::move(*box));
   });
