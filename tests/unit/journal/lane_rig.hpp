@@ -68,6 +68,8 @@ class Rig {
   void append(std::uint64_t size, Reserve reserve = Reserve::kOrdinary);
   // True when all appends so far have been acknowledged; false after a crash or halt.
   bool settle();
+  // The same, giving up all that is durable as often as that makes room.
+  bool settle_forgetting();
   // Everything up to entry `index` of the log is not needed any more.
   void forget_up_to(std::size_t index);
   void checkpoint();
@@ -251,7 +253,9 @@ inline void Rig::check_recovered() {
     auto& entry = log[first + i];
     const auto wanted = rig_record(entry.id, entry.size);
     if (as_text(wanted.bytes()) != as_text(records[i].bytes.bytes()))
-      fail("record " + std::to_string(entry.id) + " changed, or is out of order");
+      fail("record " + std::to_string(entry.id) + " changed, or is out of order: found " +
+           std::to_string(id_of(records[i].bytes)) + ", durable up to entry " +
+           std::to_string(durable) + ", entry " + std::to_string(first + i));
     entry.end = records[i].end;
   }
   const auto end = records.empty() ? first_needed : first + records.size();
@@ -298,6 +302,16 @@ inline bool Rig::settle() {
     return !node.running() || acked == log.size() || failed_appends != failed_before;
   });
   return node.running() && acked == log.size();
+}
+
+inline bool Rig::settle_forgetting() {
+  while (node.running() && acked < log.size()) {
+    const auto before = acked;
+    if (durable > 0) forget_up_to(durable - 1);
+    world.run_for(std::chrono::seconds(1));
+    if (acked == before) return false;
+  }
+  return node.running();
 }
 
 inline void Rig::forget_up_to(std::size_t index) {
