@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/probe.hpp"
+
 namespace square::journal {
 namespace {
 
@@ -45,8 +47,10 @@ std::vector<Candidate*> ChainFinder::path() {
   const auto best_after = [&](const format::LanePoint& point) {
     Candidate* best = nullptr;
     auto [at, end] = candidates_.equal_range({point.position, point.chain});
-    for (; at != end; ++at)
+    for (; at != end; ++at) {
+      if (best != nullptr) SQ_PROBE("journal branches");
       if (best == nullptr || reach.at(&at->second) > reach.at(best)) best = &at->second;
+    }
     return best;
   };
   // Ends lie above starts, so what follows a candidate has been judged before it.

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/planted.hpp"
+#include "base/probe.hpp"
+
 namespace square::journal {
 namespace {
 
@@ -79,7 +82,8 @@ LiveBatch* LaneCore::find(LanePosition position) {
 std::vector<Slot> LaneCore::slots_to_write(const LiveBatch& batch,
                                            const std::vector<Slot>& live) const {
   if (live.empty()) return {};
-  const auto wanted = std::min<std::size_t>(config_.copies, live.size());
+  auto wanted = std::min<std::size_t>(config_.copies, live.size());
+  if (SQ_PLANTED("skip_third_copy")) wanted = std::min<std::size_t>(wanted, config_.copies - 1u);
   auto have = static_cast<std::size_t>(
       std::count_if(live.begin(), live.end(), [&](Slot slot) { return batch.has(slot); }));
   const auto position = batch.header.position.value;
@@ -123,6 +127,7 @@ void LaneCore::set_tail(LanePosition tail) {
   if (tail <= tail_.position) return;
   const auto point = point_at_or_below(tail);
   if (point.position > tail_.position) tail_ = point;
+  if (SQ_PLANTED("reuse_before_tail_flushed")) reusable_ = tail_.position;
 }
 
 void LaneCore::tail_is_in_checkpoint(LanePosition tail) {
@@ -152,6 +157,7 @@ std::vector<LanePosition> LaneCore::lacking(const std::vector<Slot>& live,
 
 void LaneCore::recovered(format::LanePoint tail, LanePosition checkpoint_tail,
                          std::vector<LiveBatch> batches) {
+  if (checkpoint_tail < tail.position) SQ_PROBE("journal tail newer than the checkpoint's");
   SQ_CHECK(live_.empty() && next_.position.value == 0, "a lane is recovered once");
   tail_ = durable_ = next_ = tail;
   reusable_ = told_ = checkpoint_tail;

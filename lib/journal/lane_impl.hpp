@@ -44,6 +44,7 @@ class Lane::Impl {
     std::set<Slot> writing;
     env::Event changed;
     bool durable = false;
+    bool reported = false;
   };
   using InFlightPtr = std::shared_ptr<InFlight>;
   struct Plan {
