@@ -8,7 +8,8 @@
 namespace square::journal {
 namespace {
 
-// How far a chain comes: the epoch first, then the position; the hash only makes the choice certain.
+// How far a chain comes: the epoch first, then the position; the hash only makes the choice
+// certain.
 using Reach = std::tuple<Epoch, LanePosition, format::Hash128>;
 
 }  // namespace

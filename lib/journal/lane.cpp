@@ -149,7 +149,8 @@ void Lane::Impl::write_missing_copies(const InFlightPtr& batch, const std::vecto
 Task<void> Lane::Impl::write_copy(InFlightPtr batch, Slot slot) {
   const auto losses_before = losses(slot);
   BufferChain chain{batch->batch.bytes};
-  auto done = co_await disks_.write(slot, core_.journal_offset(batch->position()), std::move(chain));
+  auto done =
+      co_await disks_.write(slot, core_.journal_offset(batch->position()), std::move(chain));
   if (done.ok() && !SQ_PLANTED("ack_before_flush")) done = co_await disks_.flush(slot);
   batch->writing.erase(slot);
   if (!done.ok()) {
@@ -296,9 +297,7 @@ LanePoint Lane::tail_point() const { return impl_->core().tail_point(); }
 LanePosition Lane::durable() const { return impl_->core().durable(); }
 LanePosition Lane::next() const { return impl_->core().next(); }
 LanePoint Lane::durable_point() const { return impl_->core().durable_point(); }
-std::uint64_t Lane::used_bytes() const {
-  return next().value - impl_->core().reusable().value;
-}
+std::uint64_t Lane::used_bytes() const { return next().value - impl_->core().reusable().value; }
 std::uint64_t Lane::ring_bytes() const { return impl_->core().config().ring_bytes; }
 std::uint32_t Lane::record_bytes_max() const { return impl_->core().record_bytes_max(); }
 bool Lane::halted() const { return impl_->halted(); }

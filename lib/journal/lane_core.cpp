@@ -72,10 +72,9 @@ void LaneCore::add(const format::JournalHeader& header) {
 }
 
 LiveBatch* LaneCore::find(LanePosition position) {
-  const auto at = std::lower_bound(live_.begin(), live_.end(), position,
-                                   [](const LiveBatch& batch, LanePosition wanted) {
-                                     return batch.header.position < wanted;
-                                   });
+  const auto at = std::lower_bound(
+      live_.begin(), live_.end(), position,
+      [](const LiveBatch& batch, LanePosition wanted) { return batch.header.position < wanted; });
   return at != live_.end() && at->header.position == position ? &*at : nullptr;
 }
 
@@ -116,9 +115,9 @@ void LaneCore::advance() {
 }
 
 format::LanePoint LaneCore::point_at_or_below(LanePosition position) const {
-  const auto at = std::partition_point(
-      live_.begin(), live_.end(),
-      [&](const LiveBatch& batch) { return batch.header.end() <= position; });
+  const auto at = std::partition_point(live_.begin(), live_.end(), [&](const LiveBatch& batch) {
+    return batch.header.end() <= position;
+  });
   return at == live_.end() ? next_ : at->header.before();
 }
 

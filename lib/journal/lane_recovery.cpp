@@ -122,9 +122,8 @@ Result<> Lane::Impl::check_no_hole(LanePosition end) const {
   const auto claim = finder_->durable_claim();
   if (end >= claim || SQ_PLANTED("cut_hole")) return {};
   return Error{Code::kDataLoss, named("no valid copy of what lies from position ") +
-                                    std::to_string(end.value) +
-                                    " on, though everything below " + std::to_string(claim.value) +
-                                    " was durable"};
+                                    std::to_string(end.value) + " on, though everything below " +
+                                    std::to_string(claim.value) + " was durable"};
 }
 
 }  // namespace square::journal

@@ -1,5 +1,5 @@
-// Any bytes as a journal batch. What the decoder takes, the encoder makes again, byte for byte up to
-// the padding. The checksums are set right first, else no input would come past them.
+// Any bytes as a journal batch. What the decoder takes, the encoder makes again, byte for byte up
+// to the padding. The checksums are set right first, else no input would come past them.
 #include <cstdint>
 #include <cstdlib>
 
@@ -15,8 +15,8 @@ void make_checksums_right(Buffer& bytes) {
   std::uint32_t body_bytes = 0;
   std::memcpy(&body_bytes, bytes.data() + 40, sizeof body_bytes);
   const auto room = bytes.size() - format::kJournalHeaderBytes;
-  const auto body = bytes.bytes().subspan(format::kJournalHeaderBytes,
-                                          body_bytes <= room ? body_bytes : room);
+  const auto body =
+      bytes.bytes().subspan(format::kJournalHeaderBytes, body_bytes <= room ? body_bytes : room);
   const std::array<Bytes, 2> pieces{bytes.bytes().first(104), body};
   const auto chain = codec::checksum128(pieces);
   std::memcpy(bytes.data() + 104, chain.data(), chain.size());

@@ -1,9 +1,9 @@
 #pragma once
 // A lane on simulated disks beside a plain model of it: the list of records that were handed in.
-// After every recovery the lane must hold, from the tail on and byte for byte, every record that was
-// reported durable, and beyond them a run of records as they were handed in one after another. (Until
-// a record of the new term is durable, nothing was shown to anybody: so a recovery after that may
-// still choose another such run.)
+// After every recovery the lane must hold, from the tail on and byte for byte, every record that
+// was reported durable, and beyond them a run of records as they were handed in one after another.
+// (Until a record of the new term is durable, nothing was shown to anybody: so a recovery after
+// that may still choose another such run.)
 
 #include <catch2/catch.hpp>
 
@@ -59,14 +59,14 @@ class Rig {
   };
 
   // ---- life
-  // recover, restore_copies and start; false when the process crashed meanwhile, or on a problem. The
-  // process is restarted first if it is down.
+  // recover, restore_copies and start; false when the process crashed meanwhile, or on a problem.
+  // The process is restarted first if it is down.
   bool recover();
   // Without the checks and without a start: what recover() says.
   std::optional<Result<RecoveredLane>> recover_only();
-  void drop();               // the process's objects go
+  void drop();  // the process's objects go
   void crash(sim::CrashKind kind);
-  bool stop();               // in order; false when it crashed
+  bool stop();  // in order; false when it crashed
   bool running() const { return node.running() && serving; }
 
   // ---- work
@@ -81,13 +81,13 @@ class Rig {
 
   // ---- the model
   std::vector<Entry> log;
-  std::size_t acked = 0;        // entries acknowledged
-  std::size_t durable = 0;      // entries reported by on_durable in this run
+  std::size_t acked = 0;    // entries acknowledged
+  std::size_t durable = 0;  // entries reported by on_durable in this run
   std::size_t first_needed = 0;
   std::size_t failed_appends = 0;
   std::size_t restore_errors = 0;
   LanePoint checkpoint_tail;
-  RecoveredLane recovered;      // of the last recover()
+  RecoveredLane recovered;  // of the last recover()
 
   RigOptions options;
   LaneConfig config;
@@ -114,7 +114,6 @@ class Rig {
 };
 
 Buffer rig_record(std::uint64_t id, std::uint64_t size);
-
 
 inline bool RigDisks::open() {
   for (std::size_t slot = 0; slot < disks_.size(); ++slot)
@@ -193,7 +192,8 @@ inline Rig::Rig(RigOptions given)
   config.batch_bytes_max = 32u << 10;
   config.batches_in_flight_max = given.batches_in_flight_max;
   for (std::size_t i = 0; i < given.disks; ++i)
-    media.push_back(&node.disks().add("/disk" + std::to_string(i), 2 * given.ring_bytes + (1u << 20)));
+    media.push_back(
+        &node.disks().add("/disk" + std::to_string(i), 2 * given.ring_bytes + (1u << 20)));
   node.disks().set_strict_overlap(true);
 }
 
@@ -279,7 +279,8 @@ inline void Rig::check_recovered() {
 
 inline bool Rig::stop() {
   const bool stopped = node.run_or_crash(lane->stop());
-  if (stopped) node.run_or_crash([](env::Scope& scope) -> Task<void> { co_await scope.join(); }(*clients));
+  if (stopped)
+    node.run_or_crash([](env::Scope& scope) -> Task<void> { co_await scope.join(); }(*clients));
   if (!node.running()) return false;
   drop();
   return true;
@@ -312,9 +313,8 @@ inline void Rig::on_durable(const DurableRecord& record) {
 
 inline bool Rig::settle() {
   const auto failed_before = failed_appends;
-  world.run_until([&] {
-    return !node.running() || acked == log.size() || failed_appends != failed_before;
-  });
+  world.run_until(
+      [&] { return !node.running() || acked == log.size() || failed_appends != failed_before; });
   return node.running() && acked == log.size();
 }
 

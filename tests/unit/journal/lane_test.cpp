@@ -26,7 +26,8 @@ std::size_t good_copies(Rig& rig, LanePosition position) {
   std::size_t good = 0;
   for (auto* medium : rig.media) {
     const auto offset = rig.config.ring_offset + position.value % rig.config.ring_bytes;
-    const auto batch = format::decode_journal_batch(Buffer::copy_of(medium->peek(offset, 256u << 10)));
+    const auto batch =
+        format::decode_journal_batch(Buffer::copy_of(medium->peek(offset, 256u << 10)));
     good += batch.ok() && batch->header.position == position ? 1 : 0;
   }
   return good;
@@ -284,7 +285,7 @@ TEST_CASE("a live record without any good copy is data loss, and said so") {
   }
   const auto at = rig.log[2].end.value;  // the fourth one starts here
   REQUIRE(rig.stop());
-  const auto part = GENERATE(0, 4096);   // header or body
+  const auto part = GENERATE(0, 4096);  // header or body
   for (auto* medium : rig.media)
     medium->spoil(rig.config.ring_offset + at + static_cast<std::uint64_t>(part), 4096, 5);
   const auto found = rig.recover_only();
