@@ -161,7 +161,7 @@ TEST_CASE("a crash at any point of a rebuild is followed by one that ends") {
     check_redundancy(t);
     REQUIRE(t.unreadable() == 0);
     if (!crashed) {
-      CHECK(call > 50);
+      CHECK(call > 40);
       break;
     }
   }
@@ -267,7 +267,7 @@ TEST_CASE("a scrub finds rot, mends it, and finds nothing the second time") {
     const auto& stripe = t.catalog.stripes[n];
     const auto offset = chunk_offset(t.pool->geometry(), stripe.segment) +
                         std::uint64_t{stripe.stripe_block} * kBlockBytes;
-    t.medium(stripe.slots[n % 6].value).spoil(offset, 100, n);
+    t.medium(stripe.slots[n % 6].value).spoil(offset, kBlockBytes, n);
   }
   REQUIRE(t.pool->start_scrub().ok());
   CHECK(t.pool->start_scrub().code() == Code::kBusy);
