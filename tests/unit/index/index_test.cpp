@@ -123,7 +123,7 @@ TEST_CASE_METHOD(Fixture, "the first save wins: later overwrites do not reach th
   log.write(kVolume, 0, {4});
   const auto snapshot = mark();
   for (int i = 0; i < 3; ++i) log.write(kVolume, 1, {2});
-  CHECK(at(0, 4, snapshot) == "[0+4 e1.0@0]");
+  CHECK(at(0, 4, snapshot) == "[0+1 e1.0@0][1+2 e1.0@1][3+1 e1.0@3]");
   const auto diff = must(index->diff(kGroup, snapshot, std::nullopt, {}, 100));
   CHECK(text(diff) == "9[1+2 e5.0@0]");
 }
@@ -369,7 +369,7 @@ TEST_CASE_METHOD(Fixture, "a diff cuts at the cursor, obeys the limit and refuse
   CHECK(diff({kVolume, 14 * kBlock}, 9).empty());
   CHECK(diff({}, 0).empty());
   CHECK(text(must(index->diff(kGroup, std::nullopt, from, {}, 9))) ==
-        "9[0+4 e1.0@0]9[4+1 e1.0@4]9[5+3 e1.0@5]9[8+2 e1.0@8]9[10+4 e1.0@10]9[14+2 e1.0@14]");
+        "9[0+4 e1.0@0]9[4+4 e1.0@4]9[8+2 e1.0@8]9[10+4 e1.0@10]9[14+2 e1.0@14]");
   CHECK(index->diff(kGroup, to, from, {}, 9).code() == Code::kInvalid);
   CHECK(index->diff(kGroup, from, from, {}, 9).code() == Code::kInvalid);
   CHECK(index->diff(kGroup, Sequence(1), to, {}, 9).code() == Code::kNotFound);
