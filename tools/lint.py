@@ -439,9 +439,28 @@ def check_named_files(tree):
             yield Finding(path, line, "names", f"there is no {name}")
 
 
+def check_map(tree):
+    """Each test and planted bug that the protocol map relies on is there."""
+    path = "docs/protocol_map.md"
+    if path not in tree.known:
+        return
+    tests = {m.group(1) or m.group(2) for p in tree.select("tests/", (".cpp",))
+             for m in TEST_CASE.finditer(tree.text(p))}
+    planted = {m.group(1) for p in tree.select("lib/", CPP)
+               for m in re.finditer(r'SQ_PLANTED\("([^"]+)"\)', tree.text(p))}
+    for number, line in enumerate(tree.text(path).splitlines(), 1):
+        noticed = line.rstrip(" |").split(" | ")[-1] if line.startswith("| ") else ""
+        for m in re.finditer(r'(planted bug |probe )?"([^"]+)"', noticed):
+            if not m.group(1) and m.group(2) not in tests:
+                yield Finding(path, number, "map", f'there is no test "{m.group(2)}"')
+        for name in re.findall(r"`([a-z_0-9]+)`", noticed):
+            if name not in planted:
+                yield Finding(path, number, "map", f"no SQ_PLANTED is called {name}")
+
+
 CHECKS = [check_order, check_doors, check_outside, check_simulation, check_dead_headers,
           check_dead_sources, check_words, check_length, check_catch, check_test_names, check_golden,
-          check_corpus, check_titles, check_links, check_named_files]
+          check_corpus, check_titles, check_links, check_named_files, check_map]
 
 
 def lint(root):

@@ -214,6 +214,16 @@ class LintTest(unittest.TestCase):
         files = {"docs/a.md": "# A\n", "lib/base/x.hpp": "// docs/a.md, docs/b.md, docs/formats/*.md\n"}
         self.assertEqual(lint_messages(files, "names"), ["there is no docs/b.md"])
 
+    def test_the_protocol_map_names_tests_and_planted_bugs_that_exist(self):
+        files = {"docs/protocol_map.md": '# Map\n\n| 1 | rule | `lib/a.cpp` | "a test"; `a_bug` |\n'
+                                         '| 2 | rule | not yet | planted bug "x": not yet; sim |\n',
+                 "lib/pool/a.cpp": 'if (SQ_PLANTED("a_bug")) f();\n',
+                 "tests/unit/pool/a_test.cpp": 'TEST_CASE("a test", "[x]") {}\n'}
+        self.assert_clean(files, "map")
+        files["lib/pool/a.cpp"] = files["tests/unit/pool/a_test.cpp"] = ""
+        self.assertEqual(lint_messages(files, "map"),
+                         ['there is no test "a test"', "no SQ_PLANTED is called a_bug"])
+
     # ---- the program
 
     def test_the_exit_status_tells_whether_there_was_a_finding(self):
