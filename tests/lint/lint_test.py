@@ -187,7 +187,8 @@ class LintTest(unittest.TestCase):
 
     def test_a_golden_file_that_no_test_reads_is_found(self):
         files = {"tests/golden/label_v1.bin": "x", "tests/golden/record_v1.bin": "x",
-                 "tests/unit/a_test.cpp": 'golden("label_v1.bin");\n'}
+                 "tests/golden/diff_hole.hex": "x",
+                 "tests/unit/a_test.cpp": 'golden("label_v1.bin"); golden("diff_" + name);\n'}
         self.assertEqual(self.found(files, "golden"), [("tests/golden/record_v1.bin", 1, "golden")])
 
     def test_a_fuzz_target_without_a_corpus_is_found(self):
