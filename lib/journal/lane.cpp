@@ -286,6 +286,9 @@ LanePosition Lane::tail() const { return impl_->core().tail(); }
 LanePoint Lane::tail_point() const { return impl_->core().tail_point(); }
 LanePosition Lane::durable() const { return impl_->core().durable(); }
 LanePosition Lane::next() const { return impl_->core().next(); }
+LanePoint Lane::point_at(LanePosition position) const {
+  return impl_->core().point_at_or_below(position);
+}
 LanePoint Lane::durable_point() const { return impl_->core().durable_point(); }
 std::uint64_t Lane::used_bytes() const {
   return next().value - impl_->core().reusable().value;

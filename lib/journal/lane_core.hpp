@@ -88,11 +88,11 @@ class LaneCore {
   // They are flushed on enough disks: what they say of the tail counts.
   void restored();
   const std::deque<LiveBatch>& live() const { return live_; }
+  // The start of the batch that `position` lies in, with the chain before it.
+  format::LanePoint point_at_or_below(LanePosition position) const;
 
  private:
   void forget();
-  // The start of the batch that `position` lies in, with the chain before it.
-  format::LanePoint point_at_or_below(LanePosition position) const;
 
   LaneConfig config_;
   std::uint32_t batch_bytes_max_;

@@ -27,7 +27,9 @@ Async<std::unique_ptr<index::Index>> Engine::Impl::import_index(
       const auto size = static_cast<std::uint32_t>(
           std::min<std::uint64_t>(kImportPieceBytes, file.size_bytes - at));
       Buffer bytes;
-      if (size > 0) SQ_CO_TRY(bytes, co_await core_.pool->read_checkpoint_file(file, at, size));
+      if (size > 0) {
+        SQ_CO_TRY(bytes, co_await core_.pool->read_checkpoint_file(file, at, size));
+      }
       SQ_CO_TRY(import->put(file.name, at, bytes.bytes()));
     }
   }
@@ -117,7 +119,9 @@ Async<> Engine::Impl::open() {
   SQ_CO_TRY(core_.pool, co_await pool::Pool::open(core_.env, core_.options.pool));
   SQ_CO_TRY(const auto checkpoint, co_await core_.pool->load_checkpoint());
   CheckpointHeader header;
-  if (checkpoint) SQ_CO_TRY(header, format::decode_checkpoint_header(checkpoint->header));
+  if (checkpoint) {
+    SQ_CO_TRY(header, format::decode_checkpoint_header(checkpoint->header));
+  }
 
   const auto& geometry = core_.pool->geometry();
   journal::LaneConfig lane;

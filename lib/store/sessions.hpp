@@ -46,7 +46,7 @@ class Sessions {
 
  private:
   struct Session {
-    index::SessionWindow window;
+    format::SessionRow requests;
     std::map<RequestNumber, std::shared_ptr<Flight>> flights;
   };
   env::Loop& loop_;

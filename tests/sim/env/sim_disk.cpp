@@ -41,12 +41,14 @@ struct SimDisk::Wait {
 Async<> SimDisk::request(SimMedium::Request request) {
   SQ_CHECK(request.offset % kBlockBytes == 0 && request.size % kBlockBytes == 0,
            "requests are whole blocks");
-  SQ_CHECK(request.offset <= info_.size_bytes && request.size <= info_.size_bytes - request.offset,
-           "a request outside the disk");
   if (!failed() && attachment_ != medium_.attachment()) fail("the disk is gone");
   if (failed()) {
     co_await env::yield(loop_);
     co_return dead();
+  }
+  if (request.offset > info_.size_bytes || request.size > info_.size_bytes - request.offset) {
+    co_await env::yield(loop_);
+    co_return Error{Code::kIo, info_.path + ": a request beyond the end of the disk"};
   }
   const bool flushing = request.op == kFlush;
   Wait wait{*this, request};
@@ -99,6 +101,7 @@ Async<> SimDisk::discard(std::uint64_t offset, std::uint64_t size) {
 
 Async<> SimDisk::check_path() {
   co_await env::yield(loop_);
+  if (failed()) co_return dead();
   const auto found = disks_.media_.find(info_.path);
   if (found == disks_.media_.end() || found->second != &medium_ || medium_.vanished() ||
       medium_.attachment() != attachment_)

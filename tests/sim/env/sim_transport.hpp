@@ -48,6 +48,7 @@ class SimNet final : public EventTarget {
   void reset(const std::string& a, const std::string& b);
   // Everything from `from` to `to` takes so much longer.
   void set_extra_delay(const std::string& from, const std::string& to, env::Duration delay);
+  void drop_all();  // what is under way is gone: the world ends
   std::uint64_t resets() const { return resets_; }
 
   void fire(std::uint64_t token) override;
@@ -61,7 +62,12 @@ class SimNet final : public EventTarget {
 
   // Runs `arrive` when a packet sent now gets there; held while the link is cut.
   void send(const std::string& from, const std::string& to, std::uint64_t bytes, Action arrive);
-  void deliver(const Link& link, Action arrive);
+  void deliver(const Link& link, std::uint64_t bytes, Action arrive);
+  // Somebody is there to answer, if only with a reset: false while its machine has no power.
+  bool answers(const std::string& process) const { return !down_.contains(process); }
+  void reset_sender(SimStream& stream, int side);
+  void process_is(const std::string& process, bool up);
+  void process_killed(const std::string& process);
   void later(std::int64_t at_ns, Action action);
 
   SimWorld& world_;
@@ -75,6 +81,8 @@ class SimNet final : public EventTarget {
   std::map<Link, std::int64_t> last_arrival_ns_;  // packets of one link keep their order
   std::map<Link, std::deque<Action>> held_;
   std::map<std::string, SimListener*> listeners_;
+  std::map<std::string, std::string> owners_;  // address to the process that listened there last
+  std::set<std::string> down_;
   std::vector<std::weak_ptr<SimStream>> streams_;
   std::uint64_t ports_ = 40000;
 };
@@ -93,6 +101,9 @@ class SimTransport final : public env::Transport {
  private:
   friend class SimListener;
   friend class SimConnection;
+  struct Attempt;
+  void knock(std::shared_ptr<Attempt> attempt, const std::string& address, const std::string& to);
+
   SimNet& net_;
   SimLoop& loop_;
   std::string process_;

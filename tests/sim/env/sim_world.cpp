@@ -13,6 +13,7 @@ SimWorld::SimWorld(WorldOptions options)
 
 SimWorld::~SimWorld() {
   for (auto& process : processes_) process->crash(CrashKind::kKill);
+  net_->drop_all();
 }
 
 SimProcess& SimWorld::add_process(std::string name, ProcessOptions options) {
