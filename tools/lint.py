@@ -249,6 +249,7 @@ def cmake_sources(path, text):
             name = m.group(0).replace("${folder}", folder)
             rooted = name.startswith(("${CMAKE_SOURCE_DIR}/", "${PROJECT_SOURCE_DIR}/"))
             name = re.sub(r"^\$\{\w+\}/", "", name)
+            name = re.sub(r"\$\{\w+\}", "*", name)  # a loop's variable may be anything
             name = os.path.normpath(name if rooted else os.path.join(here, name)).replace("\\", "/")
             if "*" not in name:
                 names.add(name)

@@ -21,7 +21,8 @@ add_subdirectory(tests)
 TESTS_CMAKE = """
 file(GLOB_RECURSE unit_sources CONFIGURE_DEPENDS unit/*_test.cpp)
 add_executable(unit_tests support/test_main.cpp ${unit_sources})
-file(GLOB sim_sources CONFIGURE_DEPENDS sim/*.cpp)
+file(GLOB sim_sources CONFIGURE_DEPENDS sim/*_sim.cpp)
+  file(GLOB parts CONFIGURE_DEPENDS sim/${part}/*.cpp)
   set_target_properties(${name} PROPERTIES LINK_LIBRARY_OVERRIDE "WHOLE_ARCHIVE,square_core")
 file(GLOB fuzz_sources CONFIGURE_DEPENDS fuzz/*_fuzz.cpp)
 """
@@ -140,9 +141,10 @@ class LintTest(unittest.TestCase):
         files = {"CMakeLists.txt": CMAKE, "tests/CMakeLists.txt": TESTS_CMAKE, "lib/base/a.cpp": "",
                  "lib/env/real/a.cpp": "", "lib/pool/deep/a.cpp": "", "tests/unit/pool/a_test.cpp": "",
                  "tests/unit/pool/a.cpp": "", "tests/support/test_main.cpp": "", "tests/sim/a_sim.cpp": "",
-                 "daemon/main.cpp": ""}
+                 "tests/sim/a/run.cpp": "", "tests/sim/b.cpp": "", "daemon/main.cpp": ""}
         self.assertEqual([p for p, _, _ in self.found(files, "dead")],
-                         ["daemon/main.cpp", "lib/pool/deep/a.cpp", "tests/unit/pool/a.cpp"])
+                         ["daemon/main.cpp", "lib/pool/deep/a.cpp", "tests/sim/b.cpp",
+                          "tests/unit/pool/a.cpp"])
 
     def test_marks_of_unfinished_work_are_found(self):
         files = {"lib/base/a.cpp": f"\n// {UNFINISHED}: later\n", "docs/a.md": f"# A\n{UNFINISHED}\n",
