@@ -461,9 +461,20 @@ def check_map(tree):
                 yield Finding(path, number, "map", f"no SQ_PLANTED is called {name}")
 
 
+def check_health(tree):
+    """Each health code that a program can say has a page."""
+    for path in tree.select(("lib/", "daemon/", "client/"), CPP):
+        text = tree.text(path)
+        for m in re.finditer(r'"(SQ-[A-Z][A-Z-]*[A-Z])"', text):
+            if not tree.exists(f"docs/health/{m.group(1)}.md"):
+                yield Finding(path, line_of(text, m.start()), "health",
+                              f"there is no docs/health/{m.group(1)}.md")
+
+
 CHECKS = [check_order, check_doors, check_outside, check_simulation, check_dead_headers,
           check_dead_sources, check_words, check_length, check_catch, check_test_names, check_golden,
-          check_corpus, check_titles, check_links, check_named_files, check_map]
+          check_corpus, check_titles, check_links, check_named_files, check_map,
+          check_health]
 
 
 def lint(root):

@@ -227,6 +227,11 @@ class LintTest(unittest.TestCase):
         self.assertEqual(lint_messages(files, "map"),
                          ['there is no test "a test"', "no SQ_PLANTED is called a_bug"])
 
+    def test_a_health_code_without_a_page_is_found(self):
+        files = {"lib/access/a.cpp": 'add("SQ-DISK-FAILED");\nadd("SQ-POOL-FULL");\n',
+                 "docs/health/SQ-DISK-FAILED.md": "# SQ-DISK-FAILED\n"}
+        self.assertEqual(self.found(files, "health"), [("lib/access/a.cpp", 2, "health")])
+
     # ---- the program
 
     def test_the_exit_status_tells_whether_there_was_a_finding(self):
