@@ -65,6 +65,9 @@ OUTSIDE_HEADERS = [
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" "DO", "FIX" "ME", "XX" "X")) + r")\b")
 WORKPLACE = re.compile(r"(?<!\w)/wo" r"rk/|(?<![\w*])\.lib" r"rary\b")
 
+# A document is named by its path.
+SHORTHAND = re.compile(r"\b(PROTOCOL|DESIGN|CONTRACT)\b(\.md| \d+)?")
+
 
 class Finding(NamedTuple):
     path: str
@@ -273,6 +276,8 @@ def check_words(tree):
                 yield Finding(path, number, "unfinished", f"'{m.group(0)}': do it or say so in an issue")
             if m := WORKPLACE.search(line):
                 yield Finding(path, number, "workplace", f"'{m.group(0)}' names somebody's workplace")
+            if path.endswith(CPP) and (m := SHORTHAND.search(line)):
+                yield Finding(path, number, "names", f"'{m.group(0)}': say docs/protocol.md, section N")
 
 
 def check_length(tree):

@@ -156,6 +156,10 @@ class LintTest(unittest.TestCase):
         self.assertEqual(len(self.found({"docs/a.md": f"# A\nsee {WORKPLACE}x\n"}, "workplace")), 1)
         self.assert_clean({"docs/a.md": "# A\ndocs" + WORKPLACE + "x, libsquare.so\n"}, "workplace")
 
+    def test_a_document_is_named_by_its_path(self):
+        files = {"docs/protocol.md": "# P\n", "lib/base/a.cpp": "// PROTOCOL 3\n// docs/protocol.md, section 3\n"}
+        self.assertEqual(self.found(files, "names"), [("lib/base/a.cpp", 1, "names")])
+
     def test_a_file_of_too_many_lines_is_found(self):
         self.assertEqual(len(self.found({"lib/base/a.cpp": "\n" * 701}, "length")), 1)
         self.assert_clean({"lib/base/a.cpp": "\n" * 700}, "length")
