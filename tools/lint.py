@@ -455,7 +455,7 @@ def check_map(tree):
     tests = {m.group(1) or m.group(2) for p in tree.select("tests/", (".cpp",))
              for m in TEST_CASE.finditer(tree.text(p))}
     planted = {m.group(1) for p in tree.select("lib/", CPP)
-               for m in re.finditer(r'SQ_PLANTED\("([^"]+)"\)', tree.text(p))}
+               for m in re.finditer(r'(?m)^[^/\n]*SQ_PLANTED\("([^"]+)"\)', tree.text(p))}
     for number, line in enumerate(tree.text(path).splitlines(), 1):
         noticed = line.rstrip(" |").split(" | ")[-1] if line.startswith("| ") else ""
         for m in re.finditer(r'(planted bug |probe )?"([^"]+)"', noticed):
