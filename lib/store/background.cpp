@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kTick = 1s;
 constexpr std::size_t kMergeEntriesMax = 2000;
+constexpr int kFailedRoundsMax = 8;  // disks may fail one after another; each is left out then
 
 }  // namespace
 
@@ -60,14 +61,17 @@ bool Engine::Impl::should_checkpoint() const {
 }
 
 Task<void> Engine::Impl::background() {
+  int failed_rounds = 0;
   while (!stopping_ && !core_.failed) {
     core_.work.reset();
     const auto more = co_await background_round();
-    if (!more.ok() && more.code() != Code::kNoSpace && !stopping_) {
+    const bool failed = !more.ok() && more.code() != Code::kNoSpace;
+    failed_rounds = failed ? failed_rounds + 1 : 0;
+    if (failed && !stopping_ && (more.code() != Code::kIo || failed_rounds > kFailedRoundsMax)) {
       core_.fail(more.error());
       break;
     }
-    if (more.ok() && *more) {
+    if (failed || (more.ok() && *more)) {
       co_await env::yield(core_.env.loop);
       continue;
     }

@@ -104,7 +104,7 @@ Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
     items.push_back(std::move(item));
   }
   SQ_CO_TRY(auto placed, co_await place_items(*core_.pool, pool::StripeClass::kCleaned,
-                                              std::move(items)));
+                                              std::move(items), kStripeAttempts));
   format::MoveRecord record;
   for (std::size_t i = 0; i < extents.size(); ++i) {
     extents[i].to = placed.places[i];

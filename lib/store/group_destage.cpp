@@ -1,5 +1,4 @@
 // Destaging: committed operations leave journal and write buffer for full stripes.
-#include "base/probe.hpp"
 #include "store/group.hpp"
 #include "store/local_leg.hpp"
 
@@ -8,7 +7,6 @@ namespace square::store {
 namespace {
 
 constexpr std::size_t kDestageOperationsMax = 1024;  // bounds the placement record
-constexpr int kStripeAttempts = 4;                   // a member may fail while its strip is written
 
 }  // namespace
 
@@ -36,13 +34,8 @@ Async<> Group::destage_once() {
   auto take = take_for_destage();
   if (!take.any_unplaced) co_return apply_ready();
 
-  Result<PlacedItems> written = Error{Code::kIo, "no attempt made"};
-  for (int attempt = 0; attempt < kStripeAttempts; ++attempt) {
-    written = co_await place_items(*core_.pool, pool::StripeClass::kFresh, take.items);
-    if (written.ok() || written.code() != Code::kIo) break;
-    SQ_PROBE("a destage stripe was written again");
-  }
-  SQ_CO_TRY(auto placed, std::move(written));
+  SQ_CO_TRY(auto placed, co_await place_items(*core_.pool, pool::StripeClass::kFresh,
+                                              std::move(take.items), kStripeAttempts));
 
   format::PlacementRecord record;
   record.group = id_;

@@ -1,5 +1,7 @@
 #include "store/local_leg.hpp"
 
+#include "base/probe.hpp"
+
 namespace square::store {
 
 std::vector<pool::StripeItem> stripe_items(const format::Operation& operation,
@@ -24,7 +26,7 @@ std::vector<pool::StripeItem> stripe_items(const format::Operation& operation,
 std::uint64_t stripe_fill_bytes(const pool::Pool& pool) { return pool.stripe_bytes_max() / 8 * 7; }
 
 Async<PlacedItems> place_items(pool::Pool& pool, pool::StripeClass kind,
-                               std::vector<pool::StripeItem> items) {
+                               std::vector<pool::StripeItem> items, int attempts) {
   PlacedItems placed;
   const auto bytes_max = stripe_fill_bytes(pool);
   for (std::size_t next = 0; next < items.size();) {
@@ -34,7 +36,12 @@ Async<PlacedItems> place_items(pool::Pool& pool, pool::StripeClass kind,
       if (!some.empty() && bytes > bytes_max) break;
       some.push_back(std::move(items[next]));
     }
-    auto written = co_await pool.write_stripe(kind, std::move(some));
+    auto written = co_await pool.write_stripe(kind, some);
+    for (int attempt = 1; attempt < attempts && !written.ok() && written.code() == Code::kIo;
+         ++attempt) {
+      SQ_PROBE("a stripe was written again");
+      written = co_await pool.write_stripe(kind, some);
+    }
     if (!written.ok()) {
       for (const auto& stripe : placed.stripes) pool.forget_stripe(stripe);
       co_return std::move(written).error();
@@ -56,7 +63,7 @@ Async<LaneLedger::Hold> append_held(Core& core, format::LaneRecord record,
 
 Async<> LocalLeg::place(LoggedOperation& logged) {
   SQ_CO_TRY(auto placed, co_await place_items(*core_.pool, pool::StripeClass::kFresh,
-                                              stripe_items(logged.operation, logged.stored)));
+                                              stripe_items(logged.operation, logged.stored), 1));
   auto& body = std::get<format::WriteBody>(logged.operation.body);
   for (std::size_t i = 0; i < body.extents.size(); ++i)
     body.extents[i].extent.place = placed.places[i];

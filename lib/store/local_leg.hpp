@@ -25,10 +25,12 @@ struct PlacedItems {
   std::vector<format::Place> places;
   std::vector<format::StripeDescriptor> stripes;
 };
-// Writes the items to as few stripes as hold them. Errors: as Pool::write_stripe; no stripe stays
-// known to the pool then.
+// Writes the items to as few stripes as hold them; a stripe that loses a member while it is written
+// is tried again, up to `attempts` in all. Errors: as Pool::write_stripe; no stripe stays known to
+// the pool then.
 Async<PlacedItems> place_items(pool::Pool& pool, pool::StripeClass kind,
-                               std::vector<pool::StripeItem> items);
+                               std::vector<pool::StripeItem> items, int attempts);
+inline constexpr int kStripeAttempts = 4;
 // Content of one stripe: a little less than it could hold, for packing leaves gaps.
 std::uint64_t stripe_fill_bytes(const pool::Pool& pool);
 

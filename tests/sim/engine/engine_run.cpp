@@ -208,7 +208,9 @@ void EngineRun::recover() {
     plan.disarm();
     if (attempt < kRecoveryCrashesMax && report_.crashes > 0 && chance(25))
       plan.arm({chance(60) ? DiskFault::kCrash : DiskFault::kKill, 1 + dice(120), kAnyOp, false});
+    trace("start");
     const auto started = node_->start();
+    trace("started");
     plan.disarm();
     if (!started) {
       ++report_.recovery_crashes;
