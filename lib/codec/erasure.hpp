@@ -20,15 +20,15 @@ class Erasure {
   void encode(std::span<const std::byte* const> data, std::span<std::byte* const> parity,
               std::size_t strip_bytes) const;
 
-  // `have[i]` names the strip (0..k+m-1) whose bytes are in `from[i]`, exactly k of them, ascending;
-  // `want[j]` is rebuilt into `to[j]`, at most m of them, none in `have`.
+  // `have[i]` names the strip (0..k+m-1) whose bytes are in `from[i]`, exactly k of them,
+  // ascending; `want[j]` is rebuilt into `to[j]`, at most m of them, none in `have`.
   void recover(std::span<const std::uint8_t> have, std::span<const std::byte* const> from,
                std::span<const std::uint8_t> want, std::span<std::byte* const> to,
                std::size_t strip_bytes) const;
 
  private:
   std::uint8_t k_, m_;
-  std::vector<unsigned char> matrix_;        // (k + m) x k
+  std::vector<unsigned char> matrix_;         // (k + m) x k
   std::vector<unsigned char> encode_tables_;  // 32 * k * m, for ec_encode_data
 };
 

@@ -39,7 +39,8 @@ TEST_CASE("a uuid reads back from its text, and nothing else does") {
   const auto text = uuid.to_string();
   CHECK(text == "00112233-4455-6677-8899-aabbccddeeff");
   CHECK(*Uuid::parse(text) == uuid);
-  for (const auto* bad : {"", "00112233-4455-6677-8899-aabbccddeef", "0011223344556677-8899-aabbccddee-f",
-                          "00112233-4455-6677-8899-aabbccddeefg"})
+  for (const auto* bad :
+       {"", "00112233-4455-6677-8899-aabbccddeef", "0011223344556677-8899-aabbccddee-f",
+        "00112233-4455-6677-8899-aabbccddeefg"})
     CHECK(Uuid::parse(bad).code() == Code::kInvalid);
 }

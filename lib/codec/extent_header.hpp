@@ -1,0 +1,46 @@
+#pragma once
+// The header of a stored extent: what it is, how it was sealed, and its frames' tags.
+// docs/formats/extent.md has the bytes.
+
+#include <array>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/extent.hpp"
+
+namespace square::codec {
+
+enum class Cipher : std::uint8_t { kAes256Gcm = 1 };
+enum class Compression : std::uint8_t { kNone = 0, kZstd = 1 };
+
+// What an extent is: authenticated with its bytes, and compared when it is read.
+struct ExtentIdentity {
+  std::uint64_t cell = 0;  // first 8 bytes of the cell's uuid
+  Incarnation incarnation;
+  VolumeId container;
+  ObjectId object;  // 0 for volumes
+  std::uint64_t offset = 0;
+  std::uint32_t plain_bytes = 0;
+  ExtentId id;
+  bool operator==(const ExtentIdentity&) const = default;
+};
+
+struct ExtentHeader {
+  ExtentIdentity identity;
+  std::uint32_t seal = 0;           // refers to the group's table of seal ids
+  std::uint32_t first_counter = 0;  // nonce of frame 0; frame i has first_counter + i
+  std::uint32_t stored_bytes = 0;   // of the whole stored extent
+  Cipher cipher = Cipher::kAes256Gcm;
+  Compression compression = Compression::kNone;
+  std::uint8_t frame_shift = 14;  // content bytes of a frame: 1 << frame_shift
+  std::vector<std::array<std::byte, 16>> tags;
+};
+
+// Errors: kCorrupt, kUnsupported (version, cipher). Does not look at the checksum.
+Result<ExtentHeader> decode_extent_header(Bytes stored);
+std::uint32_t stored_size(std::uint32_t plain_bytes, std::uint8_t frame_shift);
+// Checks the stored bytes against what the log or index expects: length, checksum, identity,
+// digest. Needs no key. Errors: kCorrupt, naming what differs.
+Result<> verify_stored(Bytes stored, const ExtentRef& expected);
+
+}  // namespace square::codec
