@@ -24,9 +24,9 @@
 namespace square::client {
 
 struct CoreOptions {
-  std::vector<std::string> addresses;  // "host:port" of data planes, tried in turn
+  std::vector<std::string> addresses{};  // "host:port" of data planes, tried in turn
   TenantId tenant{1};
-  std::string name;                    // shown in the node's log
+  std::string name{};                  // shown in the node's log
   env::Duration connect_timeout = std::chrono::seconds(5);
   env::Duration request_timeout = std::chrono::seconds(60);
   std::uint64_t inflight_bytes_max = 64u << 20;

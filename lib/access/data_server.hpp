@@ -17,7 +17,7 @@
 namespace square::access {
 
 struct DataServerOptions {
-  std::string cell;  // whose certificates are taken; empty: no check (simulated transport)
+  std::string cell{};  // whose certificates are taken; empty: no check (simulated transport)
   std::size_t connections_max = 512;
   std::uint64_t inflight_bytes_max = 64u << 20;             // of all connections
   std::uint64_t connection_inflight_bytes_max = 16u << 20;  // of one
