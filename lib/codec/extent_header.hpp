@@ -36,9 +36,21 @@ struct ExtentHeader {
   std::vector<std::array<std::byte, 16>> tags;
 };
 
-// Errors: kCorrupt, kUnsupported (version, cipher). Does not look at the checksum.
+inline constexpr std::size_t kExtentChecksumEnd = 8;  // the checksum covers all bytes behind it
+inline constexpr std::size_t kExtentFieldsEnd = 84;   // the frames' tags follow
+inline constexpr std::size_t kIngestBytes = 8;        // of a block's ingest hash, inside its frame
+inline constexpr std::uint8_t kFrameShiftMin = 12, kFrameShiftMax = 20;
+
+// Appends the header to `out`, which is empty; the checksum in front is left 0.
+void encode_extent_header(const ExtentHeader& header, ByteVector& out);
+// Errors: kCorrupt, kUnsupported (version, cipher, compression). Does not look at the checksum.
 Result<ExtentHeader> decode_extent_header(Bytes stored);
+std::uint32_t frame_count(std::uint32_t plain_bytes, std::uint8_t frame_shift);
+// Of a header with so many frames.
+std::uint32_t header_size(std::uint32_t frames);
 std::uint32_t stored_size(std::uint32_t plain_bytes, std::uint8_t frame_shift);
+// SHA-256 of the header behind its checksum, tags included, cut: the tags bind the content.
+Digest extent_digest(Bytes stored, const ExtentHeader& header);
 // Checks the stored bytes against what the log or index expects: length, checksum, identity,
 // digest. Needs no key. Errors: kCorrupt, naming what differs.
 Result<> verify_stored(Bytes stored, const ExtentRef& expected);

@@ -54,10 +54,13 @@ class Opener {
   ~Opener();
   // Opens the blocks of [offset, offset + size) of the content into `out`; only the frames needed.
   // `stored` is the whole stored extent. The ingest hash of every block returned is checked.
-  // Errors: kCorrupt (tag, identity, ingest hash).
+  // offset and size are whole blocks inside the content. On any error `out` is wiped.
+  // Errors: kCorrupt (tag, identity, ingest hash), kUnsupported, kInvalid (the range).
   Result<> open(const SecretKey& data_key, KeyId key_id, const SealId& seal, Bytes stored,
                 const ExtentIdentity& expected, std::uint32_t offset, MutableBytes out,
                 std::vector<std::uint64_t>* ingest = nullptr);
+  // Drops everything derived from that key: it was destroyed.
+  void forget(KeyId key_id);
 
  private:
   class Impl;

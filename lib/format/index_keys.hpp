@@ -104,10 +104,14 @@ struct SnapshotRow {
 ByteVector encode(const SnapshotRow& row);
 Result<SnapshotRow> decode_snapshot_row(Bytes bytes);
 
-// The last 1024 request numbers of a session: bit n % 1024 of `done`.
+// Which of the last 1024 requests of a session are done: bit n % 1024 of `done`.
 struct SessionRow {
   RequestNumber highest;
   std::array<std::uint64_t, 16> done{};
+  void add(RequestNumber number);
+  bool contains(RequestNumber number) const;
+  // So far below `highest` that nobody can say any more.
+  bool forgotten(RequestNumber number) const { return number.value + 1024 <= highest.value; }
   bool operator==(const SessionRow&) const = default;
 };
 ByteVector encode(const SessionRow& row);

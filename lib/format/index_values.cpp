@@ -246,6 +246,23 @@ Result<SnapshotRow> decode_snapshot_row(Bytes bytes) {
   return finish(in, row, "a snapshot");
 }
 
+void SessionRow::add(RequestNumber number) {
+  const auto clear = [this](std::uint64_t n) {
+    done[n % 1024 / 64] &= ~(std::uint64_t{1} << (n % 64));
+  };
+  if (number > highest) {
+    const bool jump = number.value - highest.value >= 1024;
+    for (auto n = jump ? number.value - 1023 : highest.value + 1; n <= number.value; ++n) clear(n);
+    highest = number;
+  }
+  if (!forgotten(number)) done[number.value % 1024 / 64] |= std::uint64_t{1} << (number.value % 64);
+}
+
+bool SessionRow::contains(RequestNumber number) const {
+  return number <= highest && !forgotten(number) &&
+         (done[number.value % 1024 / 64] >> (number.value % 64) & 1) != 0;
+}
+
 ByteVector encode(const SessionRow& row) {
   ByteVector bytes;
   Writer out(bytes);

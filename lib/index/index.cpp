@@ -121,17 +121,7 @@ void Index::Impl::put_applied(Batch& batch, GroupId id, const GroupState& group)
 void Index::Impl::note_request(Batch& batch, const format::Operation& operation,
                                GroupState& group) {
   if (operation.session == SessionId()) return;
-  auto& row = group.sessions[operation.session];
-  const auto number = operation.request.value;
-  const auto highest = row.highest.value;
-  if (number > highest) {
-    const auto first = number - highest >= 1024 ? number - 1023 : highest + 1;
-    for (auto n = first; n <= number; ++n)
-      row.done[n % 1024 / 64] &= ~(std::uint64_t{1} << (n % 64));
-    row.highest = operation.request;
-  }
-  if (number + 1024 > row.highest.value)
-    row.done[number % 1024 / 64] |= std::uint64_t{1} << (number % 64);
+  group.sessions[operation.session].add(operation.request);
   batch.dirty_sessions.insert({operation.group, operation.session});
 }
 
@@ -252,7 +242,7 @@ Result<std::vector<Piece>> Index::lookup(GroupId group, VolumeId volume, std::ui
 std::vector<SessionWindow> Index::sessions(GroupId group) const {
   std::vector<SessionWindow> windows;
   if (const auto* state = impl_->find_group(group)) {
-    for (const auto& [id, row] : state->sessions) windows.push_back({id, row.highest, row.done});
+    for (const auto& [id, row] : state->sessions) windows.push_back({id, row});
   }
   return windows;
 }

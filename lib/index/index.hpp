@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "format/index_keys.hpp"
 #include "format/record.hpp"
 #include "index/kv.hpp"
 
@@ -58,14 +59,7 @@ struct SegmentUse {
 // Which requests of a session are done, as of the applied sequence.
 struct SessionWindow {
   SessionId session;
-  RequestNumber highest;
-  std::array<std::uint64_t, 16> done{};  // bit n % 1024, of the last 1024 numbers up to `highest`
-  // Numbers that far below `highest` that nobody can say any more.
-  bool forgotten(RequestNumber number) const { return number.value + 1024 <= highest.value; }
-  bool contains(RequestNumber number) const {
-    return number <= highest && !forgotten(number) &&
-           (done[number.value % 1024 / 64] >> (number.value % 64) & 1) != 0;
-  }
+  format::SessionRow requests;
 };
 
 class Index {

@@ -61,16 +61,38 @@ struct DiskStatus {
   std::uint64_t read_errors = 0, write_errors = 0, corruptions = 0;
 };
 
+// A pass over the live stripes: rebuilding, or scrubbing.
+struct RepairStatus {
+  bool active = false;
+  std::vector<Slot> slots;             // being filled, for a rebuild
+  std::uint64_t done_bytes = 0, total_bytes = 0;  // of the chunks to go through
+  std::uint64_t bytes_per_s = 0;       // since it began
+  std::uint64_t eta_s = 0;
+  std::uint64_t pace_bytes_per_s = 0;  // what it is held to now; 0: nothing
+  std::uint64_t stripes = 0, strips_written = 0, stripes_lost = 0;
+  SegmentId cursor;                    // the next segment
+};
+
+// A repair runs freely while clients are idle, and at the floor while they are not: it must end in
+// time. The override stands above both.
+struct RepairPace {
+  std::uint64_t floor_bytes_per_s = 64u << 20;
+  std::uint64_t override_bytes_per_s = 0;  // 0: none
+};
+
 struct PoolStatus {
   Geometry geometry;
   std::uint16_t members_live = 0, members_missing = 0, spares_free = 0;
   std::uint64_t capacity_bytes = 0;       // data bytes that all segments could hold
   std::uint64_t free_bytes = 0;           // data bytes in free segments
+  std::uint64_t free_fresh_bytes = 0;     // of them, those that kFresh may take
   std::uint32_t segments_free = 0, segments_open = 0, segments_closed = 0;
   std::uint64_t corruptions_found = 0, corruptions_repaired = 0;
   // Disk bytes written since open, by purpose.
   std::uint64_t written_data_bytes = 0, written_parity_bytes = 0, written_journal_bytes = 0,
-                written_checkpoint_bytes = 0, written_label_bytes = 0;
+                written_checkpoint_bytes = 0, written_label_bytes = 0, written_rebuild_bytes = 0;
+  std::uint64_t pool_generation = 0;
+  RepairStatus rebuild, scrub;
 };
 
 // Which open segment a stripe goes to: data that dies together lies together.
@@ -147,8 +169,10 @@ class Pool : public journal::JournalDisks {
                                      std::uint32_t size);
   // Writes the label of the loaded checkpoint to every disk that lacks it, and flushes.
   Async<> confirm_checkpoint();
-  // A stripe that the index or the journal names: its segment is in use. Before serve().
-  void adopt(const format::StripeDescriptor& stripe);
+  // A stripe that the index or the journal names: its segment is in use. Before serve(). One that
+  // the catalog does not find yet is kept here until stripe_is_indexed(): say `indexed` where it
+  // does. Errors: kCorrupt for one that fits no disk of this pool.
+  Result<> adopt(const format::StripeDescriptor& stripe, bool indexed = false);
   // From now on stripes are written, under generations of `epoch`. Segments that neither the loaded
   // checkpoint calls used nor adopt() named are free.
   void serve(std::uint32_t epoch, StripeCatalog* catalog,
@@ -175,8 +199,8 @@ class Pool : public journal::JournalDisks {
   // is missing, answers with an error or `verify` says no, the bytes are reconstructed from the
   // stripe's other strips, chosen by checksum, and counted as a corruption where it was one.
   // `damaged` is told of stripes to be moved elsewhere.
-  // Errors: kDataLoss when fewer than k good strips are left; kNotFound when the segment is in
-  // another generation.
+  // Errors: kDataLoss when fewer than k good strips are left, or when all strips match their
+  // checksums and `verify` still says no; kNotFound when the segment is in another generation.
   Async<Buffer> read_place(const format::Place& place, std::uint32_t size, const Verify& verify);
   void on_damaged_stripe(std::function<void(const format::StripeDescriptor&)> damaged);
 
@@ -196,13 +220,25 @@ class Pool : public journal::JournalDisks {
   void release_segment(SegmentId segment);
 
   // ---- disks by hand, and repair (docs/operations.md)
+  // Errors: kNotFound (no live disk there), kConflict (fewer than k whole members would be left).
   Async<> fail_disk(Slot slot, std::string why);
+  // As a spare. Errors: kExists (it carries a label), kInvalid (too small), kIo and as Disks::open.
   Async<> add_disk(std::string path);
-  // One round of the reconcile loop: "k + m members, all live". Starts a rebuild when a spare is
-  // free and a member is missing; returns what it did, for logs.
+  // One round of the reconcile loop: "k + m members, all live". Asks each disk whether its path
+  // still names it; starts a rebuild when a spare is free and a member is missing, or goes on with
+  // one that a crash interrupted; returns what it did, for logs. After serve().
   Async<std::string> reconcile();
+  // A rebuild begins when this has returned: the journal's live records have their copies again.
+  void before_rebuild(std::function<Task<void>()> wait);
+  // Reads and checks every strip of every live stripe, from `from` on. Bad ones are written again in
+  // place from the others, and told to on_damaged_stripe(). Errors: kBusy while one runs.
+  Result<> start_scrub(SegmentId from = SegmentId(0));
+  void set_repair_pace(RepairPace pace);
+  // Overwrites the labels of a disk that is in nobody's use: the only way to give it to another
+  // pool. Errors: kBusy (a process has it open), kNotFound, kIo.
+  static Async<> wipe_disk(env::Env env, std::string path);
 
-  // Waits for reads and writes in flight and for own tasks; flushes nothing.
+  // Refuses new calls, waits for reads and writes in flight and for own tasks; flushes nothing.
   Task<void> stop();
 
  private:

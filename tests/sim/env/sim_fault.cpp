@@ -1,5 +1,7 @@
 #include "sim/env/sim_fault.hpp"
 
+#include "base/check.hpp"
+
 namespace square::sim {
 
 std::string_view disk_fault_name(DiskFault fault) {
@@ -42,6 +44,34 @@ std::string_view disk_fault_name(DiskFault fault) {
       break;
   }
   return "unknown";
+}
+
+namespace {
+
+std::uint8_t ops_of(DiskFault fault) {
+  switch (fault) {
+    case DiskFault::kLostWrite:
+    case DiskFault::kMisdirectedWrite:
+    case DiskFault::kFull:
+      return kWrite;
+    case DiskFault::kMisdirectedRead:
+    case DiskFault::kStaleRead:
+      return kRead;
+    case DiskFault::kDroppedFlush:
+      return kFlush;
+    case DiskFault::kReadOnly:
+      return kWrite | kFlush | kDiscard;
+    default:
+      return kAnyOp;
+  }
+}
+
+}  // namespace
+
+void FaultPlan::arm(ArmedFault fault) {
+  fault.ops &= ops_of(fault.fault);
+  SQ_CHECK(fault.ops != 0 && fault.at_call > 0, "a fault that can never strike");
+  armed_.push_back(fault);
 }
 
 void FaultPlan::strike(DiskOps op, std::vector<DiskFault>& out) {

@@ -81,7 +81,8 @@ struct CrashOdds {
 // Faults that were ordered for certain calls, of one disk or of all disks of a process.
 class FaultPlan {
  public:
-  void arm(ArmedFault fault) { armed_.push_back(fault); }
+  // Counts only calls that the fault can strike: a lost write waits for a write.
+  void arm(ArmedFault fault);
   void disarm() { armed_.clear(); }
   bool empty() const { return armed_.empty(); }
   std::uint64_t calls() const { return calls_; }  // all calls so far, to know how far a sweep goes

@@ -81,6 +81,7 @@ class SimMedium final : public EventTarget {
     Result<> result;
     bool lost = false, lying = false, misdirected = false, stale = false, failing = false;
     bool answered = false, timed_out = false;
+    std::int64_t deadline_ns = 0;
     std::uint64_t covers = 0;  // a flush: writes numbered below are covered
     std::uint64_t use = 1;
   };

@@ -1,5 +1,6 @@
 #include "base/buffer.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstring>
 

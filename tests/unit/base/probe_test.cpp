@@ -1,6 +1,7 @@
 #include "base/probe.hpp"
 
 #include <catch2/catch.hpp>
+#include <optional>
 
 #include "base/planted.hpp"
 

@@ -1,7 +1,9 @@
 #include "base/result.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <memory>
+#include <vector>
 
 using namespace square;
 

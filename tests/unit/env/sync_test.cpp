@@ -1,5 +1,6 @@
 #include "env/sync.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "sim/env/sim_process.hpp"

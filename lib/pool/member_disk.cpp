@@ -1,0 +1,94 @@
+#include "pool/member_disk.hpp"
+
+#include "base/planted.hpp"
+
+namespace square::pool {
+
+Async<> MemberDisk::read(std::uint64_t offset, Buffer into) {
+  if (failed_) co_return dead();
+  const auto self = shared_from_this();
+  auto result = co_await disk_->read(offset, std::move(into));
+  if (result.ok()) co_return failed_ ? Result<>(dead()) : Result<>();
+  ++read_errors;
+  if (disk_->failed() || result.code() == Code::kTimeout) fail("read: " + result.error().message);
+  co_return std::move(result).context("disk " + path());
+}
+
+Async<> MemberDisk::write(std::uint64_t offset, BufferChain chain) {
+  if (failed_) co_return dead();
+  const auto self = shared_from_this();
+  auto result = co_await disk_->write(offset, std::move(chain));
+  if (result.ok()) co_return failed_ ? Result<>(dead()) : Result<>();
+  ++write_errors;
+  fail("write: " + result.error().message);
+  co_return std::move(result).context("disk " + path());
+}
+
+Async<> MemberDisk::flush() {
+  if (failed_) co_return dead();
+  const auto self = shared_from_this();
+  if (!next_round_) {
+    next_round_ = std::make_shared<FlushRound>(loop_);
+    if (!flushing_) {
+      flushing_ = true;
+      scope_.spawn(run_flushes());
+    }
+  }
+  const auto round = next_round_;
+  co_await round->done.wait();
+  if (round->result.ok() && failed_) co_return dead();
+  co_return round->result;
+}
+
+Task<void> MemberDisk::run_flushes() {
+  while (next_round_) {
+    const auto round = std::exchange(next_round_, nullptr);
+    round->result = co_await flush_once();
+    // Before anybody is told: who hears of the error must find the disk failed.
+    if (!round->result.ok()) fail("flush: " + round->result.error().message);
+    round->done.set();
+  }
+  flushing_ = false;
+}
+
+Async<> MemberDisk::flush_once() {
+  if (failed_) co_return dead();
+  auto result = co_await disk_->flush();
+  if (!result.ok() && SQ_PLANTED("fsync_retried")) {
+    ignore(result, "planted bug");
+    co_return Result<>();
+  }
+  if (!result.ok()) ++write_errors;
+  co_return std::move(result).context("disk " + path());
+}
+
+Task<void> MemberDisk::discard(std::uint64_t offset, std::uint64_t size) {
+  if (failed_) co_return;
+  const auto self = shared_from_this();
+  ignore(co_await disk_->discard(offset, size), "only advice");
+}
+
+Async<> MemberDisk::check_path() {
+  if (failed_) co_return dead();
+  const auto self = shared_from_this();
+  auto result = co_await disk_->check_path();
+  if (!result.ok()) fail("path: " + result.error().message);
+  co_return result;
+}
+
+void MemberDisk::fail(std::string why) {
+  if (failed_) return;
+  failed_ = true;
+  why_ = std::move(why);
+  disk_->fail(why_);
+  loop_.post([self = shared_from_this()] {
+    if (self->on_failed) self->on_failed(*self);
+  });
+}
+
+Task<void> MemberDisk::join() {
+  co_await scope_.join();
+  on_failed = nullptr;
+}
+
+}  // namespace square::pool

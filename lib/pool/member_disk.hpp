@@ -1,0 +1,72 @@
+#pragma once
+// One disk of the pool, as long as it is good. Its first failure that matters (a write, a flush, a
+// deadline, a path that names another file) is its last: from then on every call gives kIo, and the
+// failure is announced once, from the loop.
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "env/disk.hpp"
+#include "env/sync.hpp"
+#include "format/label.hpp"
+#include "pool/layout.hpp"
+
+namespace square::pool {
+
+class MemberDisk : public std::enable_shared_from_this<MemberDisk> {
+ public:
+  MemberDisk(env::Loop& loop, std::unique_ptr<env::Disk> disk)
+      : loop_(loop), disk_(std::move(disk)), scope_(loop) {}
+
+  std::function<void(MemberDisk&)> on_failed;
+
+  const std::string& path() const { return disk_->info().path; }
+  std::uint64_t size_bytes() const { return disk_->info().size_bytes; }
+  bool failed() const { return failed_; }
+  const std::string& why() const { return why_; }
+
+  // A failed read leaves the disk alive: one bad sector is the business of parity. A deadline that
+  // has passed does not.
+  Async<> read(std::uint64_t offset, Buffer into);
+  Async<> write(std::uint64_t offset, BufferChain chain);
+  // Shared: at most one flush runs and one waits, and a caller waits for one that began after its
+  // call.
+  Async<> flush();
+  // Advice; errors do not matter.
+  Task<void> discard(std::uint64_t offset, std::uint64_t size);
+  Async<> check_path();
+  void fail(std::string why);
+  // Own tasks are over. Nobody may call anything any more.
+  Task<void> join();
+
+  // What its copies hold now, by the last read or write of each: 0 where none is valid.
+  std::array<std::uint64_t, kLabelCopies> label_copies{};
+  format::Label label;
+
+  std::uint64_t read_errors = 0, write_errors = 0, corruptions = 0;
+
+ private:
+  struct FlushRound {
+    explicit FlushRound(env::Loop& loop) : done(loop) {}
+    env::Event done;
+    Result<> result;
+  };
+  Task<void> run_flushes();
+  Async<> flush_once();
+  Error dead() const { return {Code::kIo, "disk " + path() + ": failed before: " + why_}; }
+
+  env::Loop& loop_;
+  std::unique_ptr<env::Disk> disk_;
+  bool failed_ = false;
+  std::string why_;
+  bool flushing_ = false;
+  std::shared_ptr<FlushRound> next_round_;
+  env::Scope scope_;
+};
+
+using MemberDiskPtr = std::shared_ptr<MemberDisk>;
+
+}  // namespace square::pool

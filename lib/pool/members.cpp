@@ -1,0 +1,152 @@
+#include "pool/members.hpp"
+
+#include <algorithm>
+
+#include "pool/labels.hpp"
+
+namespace square::pool {
+
+using format::SlotState;
+
+Members::Members(env::Loop& loop, Membership membership, CellId cell, NodeId node)
+    : loop_(loop),
+      geometry_(membership.geometry),
+      cell_(cell),
+      node_(node),
+      pool_(membership.pool),
+      generation_(membership.generation),
+      table_(std::move(membership.slots)),
+      disks_(table_.size()),
+      failed_(table_.size()),
+      built_(table_.size(), std::vector<bool>(geometry_.chunks)),
+      label_mutex_(loop) {}
+
+MemberDiskPtr Members::live(Slot slot) const {
+  const auto& disk = disks_[slot.value];
+  return disk && !disk->failed() ? disk : nullptr;
+}
+
+std::vector<Slot> Members::live_slots() const {
+  std::vector<Slot> slots;
+  for (Slot slot; slot < slots_end(); slot = slot.next())
+    if (live(slot)) slots.push_back(slot);
+  return slots;
+}
+
+std::vector<Slot> Members::missing_slots() const {
+  std::vector<Slot> slots;
+  for (Slot slot; slot < slots_end(); slot = slot.next())
+    if (!live(slot)) slots.push_back(slot);
+  return slots;
+}
+
+bool Members::rebuilding(Slot slot) const {
+  return table_[slot.value].state == SlotState::kRebuilding;
+}
+
+std::size_t Members::whole_count() const {
+  std::size_t count = 0;
+  for (const auto slot : live_slots()) count += rebuilding(slot) ? 0 : 1;
+  return count;
+}
+
+MemberDiskPtr Members::holder(Slot slot, SegmentId segment) const {
+  if (slot >= slots_end()) return nullptr;
+  if (rebuilding(slot) && !built(slot, segment)) return nullptr;
+  return live(slot);
+}
+
+void Members::set_built(Slot slot, SegmentId segment, bool built) {
+  built_[slot.value][segment.value] = built;
+}
+
+MemberDiskPtr Members::free_spare() const {
+  const auto spare = std::ranges::find_if(spares_, [](const auto& s) { return !s->failed(); });
+  return spare == spares_.end() ? nullptr : *spare;
+}
+
+std::vector<MemberDiskPtr> Members::all() const {
+  auto all = spares_;
+  for (const auto& disk : disks_)
+    if (disk) all.push_back(disk);
+  all.insert(all.end(), retired_.begin(), retired_.end());
+  return all;
+}
+
+std::optional<Slot> Members::slot_of(const MemberDisk& disk) const {
+  for (Slot slot; slot < slots_end(); slot = slot.next())
+    if (disks_[slot.value].get() == &disk) return slot;
+  return std::nullopt;
+}
+
+std::optional<Slot> Members::note_failed(const MemberDisk& disk) {
+  const auto slot = slot_of(disk);
+  if (!slot) return std::nullopt;
+  auto& entry = table_[slot->value];
+  failed_[slot->value] = Failed{entry.disk, disk.path(), disk.why(), disk.read_errors,
+                                disk.write_errors, disk.corruptions};
+  entry.state = SlotState::kFailed;
+  ++generation_;
+  retired_.push_back(std::move(disks_[slot->value]));
+  return slot;
+}
+
+void Members::take_slot(Slot slot, MemberDiskPtr spare) {
+  SQ_CHECK(!live(slot), "a slot was given away while its disk is good");
+  std::erase(spares_, spare);
+  table_[slot.value] = {spare->label.disk, SlotState::kRebuilding};
+  built_[slot.value].assign(geometry_.chunks, false);
+  disks_[slot.value] = std::move(spare);
+  ++generation_;
+}
+
+void Members::set_whole(Slot slot) {
+  table_[slot.value].state = SlotState::kWhole;
+  ++generation_;
+}
+
+format::Label Members::label_for(const MemberDisk& disk) const {
+  format::Label label;
+  label.cell = cell_;
+  label.node = node_;
+  label.pool = pool_;
+  label.disk = disk.label.disk;
+  const auto slot = slot_of(disk);
+  label.role = slot ? format::DiskRole::kMember : format::DiskRole::kSpare;
+  label.slot = slot.value_or(Slot());
+  label.k = geometry_.k;
+  label.m = geometry_.m;
+  label.chunk_bytes = geometry_.chunk_bytes;
+  label.chunks = geometry_.chunks;
+  label.journal_bytes = geometry_.journal_bytes;
+  label.pool_generation = generation_;
+  label.slots = table_;
+  label.newest = newest;
+  label.previous = previous;
+  return label;
+}
+
+Async<> Members::write_labels() {
+  const auto lock = co_await label_mutex_.lock();
+  std::vector<MemberDiskPtr> disks;
+  std::vector<format::Label> labels;
+  for (const auto& disk : all()) {
+    if (disk->failed() || std::ranges::find(retired_, disk) != retired_.end()) continue;
+    auto label = label_for(*disk);
+    label.sequence = disk->label.sequence;
+    const bool has_it =
+        label == disk->label && std::ranges::all_of(disk->label_copies, [&](auto copy) {
+          return copy == label.sequence;
+        });
+    if (has_it) continue;
+    disks.push_back(disk);
+    labels.push_back(std::move(label));
+  }
+  label_bytes_ += disks.size() * kLabelCopies * format::kLabelBytes;
+  co_await pool::write_labels(loop_, std::move(disks), std::move(labels));
+  if (whole_count() < geometry_.k)
+    co_return Error{Code::kIo, "write labels: fewer than k members are good"};
+  co_return Result<>();
+}
+
+}  // namespace square::pool

@@ -1,0 +1,100 @@
+#pragma once
+// The pool's disks at run time: who sits in which slot, what their labels say, who has failed.
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "pool/membership.hpp"
+#include "pool/member_disk.hpp"
+
+namespace square::pool {
+
+// A disk that is none of ours to use.
+struct Bystander {
+  std::string path;
+  std::optional<Slot> slot;
+  DiskId id;
+  DiskState state = DiskState::kForeign;
+  std::string why;
+  std::uint64_t size_bytes = 0;
+};
+
+class Members {
+ public:
+  struct Failed {
+    DiskId id;
+    std::string path, why;
+    std::uint64_t read_errors = 0, write_errors = 0, corruptions = 0;
+  };
+
+  Members(env::Loop& loop, Membership membership, CellId cell, NodeId node);
+
+  const Geometry& geometry() const { return geometry_; }
+  PoolId pool() const { return pool_; }
+  std::uint64_t generation() const { return generation_; }
+  Slot slots_end() const { return Slot(static_cast<std::uint16_t>(disks_.size())); }
+
+  // ---- as found at open
+  void place(Slot slot, MemberDiskPtr disk) { disks_[slot.value] = std::move(disk); }
+  void add_spare(MemberDiskPtr disk) { spares_.push_back(std::move(disk)); }
+  void add_bystander(Bystander disk) { bystanders_.push_back(std::move(disk)); }
+
+  // ---- now
+  // Nothing where the slot is empty or its disk has failed.
+  MemberDiskPtr live(Slot slot) const;
+  std::vector<Slot> live_slots() const;
+  std::vector<Slot> missing_slots() const;
+  bool rebuilding(Slot slot) const;
+  // Its disk has failed and note_failed() has not come yet.
+  bool holds_failed(Slot slot) const {
+    return disks_[slot.value] && disks_[slot.value]->failed();
+  }
+  std::size_t whole_count() const;
+  // The disk that holds that slot's strips of that segment: nothing while they are not rebuilt.
+  MemberDiskPtr holder(Slot slot, SegmentId segment) const;
+  void set_built(Slot slot, SegmentId segment, bool built);
+  bool built(Slot slot, SegmentId segment) const { return built_[slot.value][segment.value]; }
+  MemberDiskPtr free_spare() const;
+  std::vector<MemberDiskPtr> all() const;  // every open disk, failed ones too
+  const std::vector<MemberDiskPtr>& spares() const { return spares_; }
+  const std::vector<Bystander>& bystanders() const { return bystanders_; }
+  const std::vector<std::optional<Failed>>& failures() const { return failed_; }
+  const std::vector<format::SlotEntry>& table() const { return table_; }
+  std::optional<Slot> slot_of(const MemberDisk& disk) const;
+
+  // ---- changes of membership; effective here at once, durable by write_labels()
+  // The slot of a member that failed; nothing where it was none.
+  std::optional<Slot> note_failed(const MemberDisk& disk);
+  // A spare takes an empty slot: rebuilding, nothing of it built yet.
+  void take_slot(Slot slot, MemberDiskPtr spare);
+  void set_whole(Slot slot);
+
+  // ---- labels
+  std::optional<format::CheckpointRef> newest, previous;
+  // To every live disk that lacks it, one copy after the other. Errors: kIo when fewer than k whole
+  // members are left.
+  Async<> write_labels();
+  std::uint64_t label_bytes_written() const { return label_bytes_; }
+
+ private:
+  format::Label label_for(const MemberDisk& disk) const;
+
+  env::Loop& loop_;
+  Geometry geometry_;
+  CellId cell_;
+  NodeId node_;
+  PoolId pool_;
+  std::uint64_t generation_;
+  std::vector<format::SlotEntry> table_;
+  std::vector<MemberDiskPtr> disks_;
+  std::vector<std::optional<Failed>> failed_;  // who failed last in each slot
+  std::vector<std::vector<bool>> built_;       // of rebuilding slots, by segment
+  std::vector<MemberDiskPtr> spares_;
+  std::vector<Bystander> bystanders_;
+  std::vector<MemberDiskPtr> retired_;
+  env::Mutex label_mutex_;
+  std::uint64_t label_bytes_ = 0;
+};
+
+}  // namespace square::pool

@@ -1,0 +1,266 @@
+#include "pool/pool_impl.hpp"
+
+#include <algorithm>
+
+#include "base/probe.hpp"
+#include "pool/layout.hpp"
+#include "pool/parallel.hpp"
+
+namespace square::pool {
+
+using State = SegmentTable::State;
+
+Pool::Impl::Impl(env::Env env_, env::DiskOptions disk_options_, CellId cell_, NodeId node_,
+                 Membership membership, std::vector<format::CheckpointRef> named)
+    : env(env_),
+      disk_options(disk_options_),
+      cell(cell_),
+      node(node_),
+      members(std::make_shared<Members>(env.loop, std::move(membership), cell, node)),
+      segments(std::make_shared<SegmentTable>(members->geometry())),
+      stripes(env.loop, members, segments),
+      checkpoints(members, segments, stripes, env.loop, std::move(named)),
+      repair(env.loop, members, segments, stripes, checkpoints),
+      gate(std::make_shared<CallGate>(env.loop)),
+      scope_(env.loop) {
+  stripes.find_index_stripe = [this](const StripeKey& key) { return checkpoints.find(key); };
+  segments->on_discard = [this](SegmentId id) { scope_.spawn(discard(id)); };
+}
+
+Pool::Impl::~Impl() {
+  segments->on_discard = nullptr;
+  for (const auto& disk : members->all()) disk->on_failed = nullptr;
+}
+
+void Pool::Impl::watch(const MemberDiskPtr& disk) {
+  disk->on_failed = [this](MemberDisk& failed) { disk_failed(failed); };
+  if (disk->failed()) disk_failed(*disk);
+}
+
+void Pool::Impl::disk_failed(MemberDisk& disk) {
+  const auto slot = members->note_failed(disk);
+  if (!slot) return;
+  if (!serving_) {
+    lost_before_serving_.push_back(*slot);
+    return;
+  }
+  if (on_slot_lost_) on_slot_lost_(*slot);
+  if (!gate->stopping) scope_.spawn(tell_labels());
+}
+
+// So that the disk cannot come back as if nothing had happened.
+Task<void> Pool::Impl::tell_labels() {
+  ignore(co_await members->write_labels(), "a disk that fails here says so itself");
+}
+
+void Pool::Impl::serve(std::uint32_t epoch, StripeCatalog* catalog,
+                       std::function<void(Slot)> on_slot_lost) {
+  SQ_CHECK(!serving_, "served twice");
+  serving_ = true;
+  segments->serve(epoch);
+  stripes.catalog = catalog;
+  on_slot_lost_ = std::move(on_slot_lost);
+  if (lost_before_serving_.empty()) return;
+  for (const auto slot : std::exchange(lost_before_serving_, {}))
+    if (on_slot_lost_) on_slot_lost_(slot);
+  scope_.spawn(tell_labels());
+}
+
+Task<void> Pool::Impl::discard(SegmentId id) {
+  const auto& geometry = members->geometry();
+  std::vector<MemberDiskPtr> disks;
+  for (const auto slot : segments->at(id).slots)
+    if (const auto disk = members->live(slot)) disks.push_back(disk);
+  for (const auto& disk : disks)
+    co_await disk->discard(chunk_offset(geometry, id), geometry.chunk_bytes);
+  segments->discarded(id);
+}
+
+PoolStatus Pool::Impl::status() const {
+  PoolStatus out;
+  out.geometry = members->geometry();
+  out.members_live = static_cast<std::uint16_t>(members->live_slots().size());
+  out.members_missing = static_cast<std::uint16_t>(members->missing_slots().size());
+  out.spares_free = static_cast<std::uint16_t>(
+      std::ranges::count_if(members->spares(), [](const auto& s) { return !s->failed(); }));
+  const auto segment_bytes = std::uint64_t{out.geometry.k} * out.geometry.chunk_bytes;
+  out.capacity_bytes = segment_bytes * out.geometry.chunks;
+  out.segments_free = segments->count(State::kFree);
+  out.segments_open = segments->count(State::kOpen);
+  out.segments_closed = segments->size() - out.segments_free - out.segments_open;
+  out.free_bytes = segment_bytes * out.segments_free;
+  out.free_fresh_bytes = segment_bytes * segments->free_for(StripeClass::kFresh);
+  const auto& counters = stripes.counters;
+  out.corruptions_found = counters.corruptions_found;
+  out.corruptions_repaired = counters.corruptions_repaired;
+  out.written_data_bytes = counters.data_bytes;
+  out.written_parity_bytes = counters.parity_bytes;
+  out.written_checkpoint_bytes = counters.checkpoint_bytes;
+  out.written_rebuild_bytes = counters.rebuilt_bytes;
+  out.written_journal_bytes = journal_bytes_written;
+  out.written_label_bytes = members->label_bytes_written();
+  out.pool_generation = members->generation();
+  out.rebuild = repair.rebuild_status();
+  out.scrub = repair.scrub_status();
+  return out;
+}
+
+DiskStatus Pool::Impl::status_of(Slot slot) const {
+  DiskStatus out;
+  out.slot = slot;
+  out.id = members->table()[slot.value].disk;
+  const auto& failure = members->failures()[slot.value];
+  if (const auto disk = members->live(slot)) {
+    out.path = disk->path();
+    out.size_bytes = disk->size_bytes();
+    out.state = members->rebuilding(slot) ? DiskState::kRebuilding : DiskState::kMember;
+    out.read_errors = disk->read_errors;
+    out.write_errors = disk->write_errors;
+    out.corruptions = disk->corruptions;
+    for (SegmentId id; id.value < segments->size(); id = id.next()) {
+      const auto& slots = segments->at(id).slots;
+      if (segments->in_use(id) && std::ranges::find(slots, slot) != slots.end())
+        out.live_bytes += members->geometry().chunk_bytes;
+    }
+  } else if (failure && failure->id == out.id) {
+    out.path = failure->path;
+    out.state = DiskState::kFailed;
+    out.why = failure->why;
+    out.read_errors = failure->read_errors;
+    out.write_errors = failure->write_errors;
+    out.corruptions = failure->corruptions;
+  } else {
+    out.why = "no disk with this id among the configured paths";
+  }
+  return out;
+}
+
+std::vector<DiskStatus> Pool::Impl::disks() const {
+  std::vector<DiskStatus> out;
+  for (Slot slot; slot < members->slots_end(); slot = slot.next()) out.push_back(status_of(slot));
+  auto next = members->slots_end();
+  for (const auto& spare : members->spares()) {
+    DiskStatus status;
+    status.slot = next;
+    status.id = spare->label.disk;
+    status.path = spare->path();
+    status.size_bytes = spare->size_bytes();
+    status.state = spare->failed() ? DiskState::kFailed : DiskState::kSpare;
+    status.why = spare->why();
+    status.read_errors = spare->read_errors;
+    status.write_errors = spare->write_errors;
+    out.push_back(std::move(status));
+    next = next.next();
+  }
+  for (const auto& disk : members->bystanders()) {
+    // The disk that its slot knows by name explains why the slot is empty.
+    if (disk.slot && out[disk.slot->value].id == disk.id &&
+        out[disk.slot->value].state == DiskState::kMissing) {
+      auto& status = out[disk.slot->value];
+      status.path = disk.path;
+      status.state = disk.state;
+      status.why = disk.why;
+      status.size_bytes = disk.size_bytes;
+      continue;
+    }
+    DiskStatus status;
+    status.slot = next;
+    status.id = disk.id;
+    status.path = disk.path;
+    status.state = disk.state;
+    status.why = disk.why;
+    status.size_bytes = disk.size_bytes;
+    out.push_back(std::move(status));
+    next = next.next();
+  }
+  return out;
+}
+
+Async<> Pool::Impl::fail_disk(Slot slot, std::string why) {
+  const auto first_spare = members->slots_end().value;
+  if (slot.value >= first_spare) {
+    const std::size_t spare = slot.value - first_spare;
+    if (spare >= members->spares().size() || members->spares()[spare]->failed())
+      co_return Error{Code::kNotFound, "no live disk in slot " + std::to_string(slot.value)};
+    members->spares()[spare]->fail(std::move(why));
+    co_return Result<>();
+  }
+  const auto disk = members->live(slot);
+  if (!disk) co_return Error{Code::kNotFound, "slot " + std::to_string(slot.value) + " is empty"};
+  if (!members->rebuilding(slot) && members->whole_count() <= members->geometry().k)
+    co_return Error{Code::kConflict, "fewer than k = " + std::to_string(members->geometry().k) +
+                                         " whole members would be left: data would be lost"};
+  disk->fail(std::move(why));
+  disk_failed(*disk);
+  co_return co_await members->write_labels();
+}
+
+std::string Pool::Impl::take_spares() {
+  std::string what;
+  for (const auto slot : members->missing_slots()) {
+    const auto spare = members->free_spare();
+    if (!spare) break;
+    // A disk that has failed this moment is announced before its slot is given away.
+    if (members->holds_failed(slot)) continue;
+    members->take_slot(slot, spare);
+    rebuild_resumes_ = false;
+    what += "slot " + std::to_string(slot.value) + ": spare " + spare->path() + " takes it; ";
+  }
+  return what;
+}
+
+Async<std::string> Pool::Impl::reconcile() {
+  if (!serving_) co_return Error{Code::kUnavailable, "the pool does not serve yet"};
+  std::vector<Async<>> checks;
+  for (const auto& disk : members->all())
+    if (!disk->failed()) checks.push_back(disk->check_path());
+  for (const auto& result : co_await run_all(env.loop, std::move(checks)))
+    ignore(result, "the disk has failed, and is announced");
+  co_await env::yield(env.loop);
+  std::string what;
+  if (rebuilding_) co_return what;
+  const auto live = members->live_slots();
+  const bool interrupted =
+      std::ranges::any_of(live, [&](Slot slot) { return members->rebuilding(slot); });
+  what = take_spares();
+  if (what.empty() && !interrupted) co_return what;
+  if (interrupted) rebuild_resumes_ = true;
+  // Who holds which slot is on every disk before anything is written for it.
+  rebuilding_ = true;
+  auto labelled = co_await members->write_labels();
+  if (!labelled.ok()) {
+    rebuilding_ = false;
+    co_return std::move(labelled).error();
+  }
+  if (interrupted) SQ_PROBE("an interrupted rebuild went on");
+  scope_.spawn(run_rebuild(rebuild_resumes_));
+  co_return what + "rebuild began";
+}
+
+Task<void> Pool::Impl::run_rebuild(bool look) {
+  co_await repair.rebuild(look);
+  rebuilding_ = false;
+}
+
+Result<> Pool::Impl::start_scrub(SegmentId from) {
+  if (scrubbing_) return Error{Code::kBusy, "a scrub is running"};
+  if (!serving_ || gate->stopping) return Error{Code::kUnavailable, "the pool does not serve"};
+  scrubbing_ = true;
+  scope_.spawn(run_scrub(from));
+  return {};
+}
+
+Task<void> Pool::Impl::run_scrub(SegmentId from) {
+  co_await repair.scrub(from);
+  scrubbing_ = false;
+}
+
+Task<void> Pool::Impl::stop() {
+  gate->stopping = true;
+  repair.stop();
+  co_await gate->idle.wait();
+  co_await scope_.join();
+  for (const auto& disk : members->all()) co_await disk->join();
+}
+
+}  // namespace square::pool

@@ -1,0 +1,84 @@
+#pragma once
+// How the parts of a pool hang together. Private to lib/pool.
+
+#include "env/env.hpp"
+#include "pool/checkpoint_store.hpp"
+#include "pool/members.hpp"
+#include "pool/repair.hpp"
+#include "pool/segments.hpp"
+#include "pool/stripe_io.hpp"
+
+namespace square::pool {
+
+// Calls in flight. Shared with their frames, which a simulated crash may destroy after the pool.
+struct CallGate {
+  explicit CallGate(env::Loop& loop) : idle(loop) { idle.set(); }
+  std::size_t calls = 0;
+  bool stopping = false;
+  env::Event idle;
+};
+
+class CallPass {
+ public:
+  explicit CallPass(std::shared_ptr<CallGate> gate) : gate_(std::move(gate)) {
+    ++gate_->calls;
+    gate_->idle.reset();
+  }
+  CallPass(const CallPass&) = delete;
+  ~CallPass() {
+    if (--gate_->calls == 0) gate_->idle.set();
+  }
+  bool refused() const { return gate_->stopping; }
+  static Error refusal() { return {Code::kUnavailable, "the pool is stopping"}; }
+
+ private:
+  std::shared_ptr<CallGate> gate_;
+};
+
+class Pool::Impl {
+ public:
+  Impl(env::Env env, env::DiskOptions disk_options, CellId cell, NodeId node,
+       Membership membership, std::vector<format::CheckpointRef> checkpoints);
+  ~Impl();
+
+  void watch(const MemberDiskPtr& disk);
+  // Of a disk that has failed: the table, the lane and the labels learn of it.
+  void disk_failed(MemberDisk& disk);
+  void serve(std::uint32_t epoch, StripeCatalog* catalog, std::function<void(Slot)> on_slot_lost);
+  PoolStatus status() const;
+  std::vector<DiskStatus> disks() const;
+  Async<> fail_disk(Slot slot, std::string why);
+  Async<> add_disk(std::string path);
+  Async<std::string> reconcile();
+  Result<> start_scrub(SegmentId from);
+  Task<void> stop();
+
+  env::Env env;
+  env::DiskOptions disk_options;
+  CellId cell;
+  NodeId node;
+  std::shared_ptr<Members> members;
+  std::shared_ptr<SegmentTable> segments;
+  StripeIo stripes;
+  CheckpointStore checkpoints;
+  Repair repair;
+  std::shared_ptr<CallGate> gate;
+  std::uint64_t journal_bytes_written = 0;
+
+ private:
+  Task<void> tell_labels();
+  Task<void> discard(SegmentId segment);
+  Task<void> run_rebuild(bool look);
+  Task<void> run_scrub(SegmentId from);
+  DiskStatus status_of(Slot slot) const;
+  std::string take_spares();
+
+  std::function<void(Slot)> on_slot_lost_;
+  std::vector<Slot> lost_before_serving_;
+  bool serving_ = false;
+  bool rebuilding_ = false, scrubbing_ = false;
+  bool rebuild_resumes_ = true;  // a slot that was rebuilding at open may have strips already
+  env::Scope scope_;
+};
+
+}  // namespace square::pool

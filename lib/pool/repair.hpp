@@ -1,0 +1,63 @@
+#pragma once
+// Rebuild and scrub: one pass over the live stripes in disk order, at a pace.
+
+#include <functional>
+#include <memory>
+
+#include "env/env.hpp"
+#include "pool/checkpoint_store.hpp"
+#include "pool/stripe_io.hpp"
+
+namespace square::pool {
+
+class Repair {
+ public:
+  Repair(env::Loop& loop, std::shared_ptr<Members> members,
+         std::shared_ptr<SegmentTable> segments, StripeIo& stripes, CheckpointStore& checkpoints)
+      : loop_(loop),
+        members_(std::move(members)),
+        segments_(std::move(segments)),
+        stripes_(stripes),
+        checkpoints_(checkpoints) {}
+
+  // Fills the slots that are rebuilding now, and makes them whole. `look`: some strips may be there.
+  // Ends early when stop() is called or none of the disks is left; begins anew after that.
+  Task<void> rebuild(bool look);
+  Task<void> scrub(SegmentId from);
+  void stop() { stopping_ = true; }
+
+  RepairStatus rebuild_status() const { return status_of(rebuild_); }
+  RepairStatus scrub_status() const { return status_of(scrub_); }
+
+  RepairPace pace;
+  std::function<Task<void>()> before_rebuild;
+  std::uint64_t client_calls = 0;  // raised by the pool: are clients at work?
+
+ private:
+  struct Pass {
+    RepairStatus status;
+    env::BootTime began, free_at;
+    std::uint64_t client_calls = 0;
+    bool complete = true;  // nothing was left out for an error that may pass
+  };
+  void begin(Pass& pass, SegmentId from, const std::vector<Slot>& slots);
+  Task<void> run(Pass& pass, StripeIo::HowMany how_many, bool look);
+  // False when it has to be tried again in another pass. A stripe that is lost is settled.
+  Task<bool> restore(Pass& pass, format::StripeDescriptor stripe, StripeIo::HowMany how_many,
+                     bool look);
+  Task<void> hold_back(Pass& pass, std::uint64_t bytes);
+  bool over(const Pass& pass) const;
+  bool concerns(const Pass& pass, SegmentId segment) const;
+  Result<std::vector<format::StripeDescriptor>> live_stripes(SegmentId segment) const;
+  RepairStatus status_of(const Pass& pass) const;
+
+  env::Loop& loop_;
+  std::shared_ptr<Members> members_;
+  std::shared_ptr<SegmentTable> segments_;
+  StripeIo& stripes_;
+  CheckpointStore& checkpoints_;
+  Pass rebuild_, scrub_;
+  bool stopping_ = false;
+};
+
+}  // namespace square::pool

@@ -1,0 +1,277 @@
+#include "pool/segments.hpp"
+
+#include <algorithm>
+
+#include "base/planted.hpp"
+
+namespace square::pool {
+namespace {
+
+std::uint32_t rotation(SegmentId segment, std::uint32_t stripe_block, std::size_t strips) {
+  const auto mixed = (segment.value * 0x85EBCA6Bu + stripe_block) * 0x9E3779B1u;
+  return (mixed >> 16) % static_cast<std::uint32_t>(strips);
+}
+
+Error misfit(const char* what, SegmentId segment) {
+  return {Code::kCorrupt,
+          std::string(what) + " of segment " + std::to_string(segment.value) + " fits no disk"};
+}
+
+}  // namespace
+
+std::vector<Slot> rotated(const std::vector<Slot>& base, SegmentId segment,
+                          std::uint32_t stripe_block) {
+  auto slots = base;
+  std::ranges::rotate(slots, slots.begin() + rotation(segment, stripe_block, slots.size()));
+  return slots;
+}
+
+std::vector<Slot> unrotated(const std::vector<Slot>& slots, SegmentId segment,
+                            std::uint32_t stripe_block) {
+  auto base = slots;
+  std::ranges::rotate(base, base.end() - rotation(segment, stripe_block, base.size()));
+  return base;
+}
+
+SegmentTable::SegmentTable(const Geometry& geometry)
+    : geometry_(geometry),
+      chunk_blocks_(geometry.chunk_bytes / kBlockBytes),
+      segments_(geometry.chunks) {}
+
+std::uint32_t SegmentTable::count(State state) const {
+  return static_cast<std::uint32_t>(std::ranges::count(segments_, state, &Segment::state));
+}
+
+Result<> SegmentTable::check_fits(const format::StripeDescriptor& stripe) const {
+  const auto strips = static_cast<std::size_t>(stripe.k) + stripe.m;
+  const auto slots_max = static_cast<std::size_t>(geometry_.k) + geometry_.m;
+  const bool fits = stripe.segment.value < segments_.size() && stripe.slots.size() == strips &&
+                    stripe.checksums.size() == strips && strips <= slots_max && stripe.k > 0 &&
+                    stripe.strip_blocks > 0 &&
+                    std::uint64_t{stripe.stripe_block} + stripe.strip_blocks <= chunk_blocks_ &&
+                    std::ranges::all_of(stripe.slots, [&](Slot s) { return s.value < slots_max; });
+  if (!fits) return misfit("a stripe", stripe.segment);
+  return {};
+}
+
+void SegmentTable::reset() {
+  segments_.assign(segments_.size(), Segment());
+  open_.fill(std::nullopt);
+}
+
+Result<> SegmentTable::note_used(const format::SegmentEntry& entry) {
+  const auto slots_max = static_cast<std::size_t>(geometry_.k) + geometry_.m;
+  if (entry.segment.value >= segments_.size() || entry.slots.size() > slots_max)
+    return misfit("the entry", entry.segment);
+  auto& segment = use(entry.segment);
+  if (segment.state != State::kFree && segment.generation >= entry.generation) return {};
+  segment = {};
+  segment.state = State::kClosed;
+  segment.kind = static_cast<StripeClass>(entry.kind);
+  segment.generation = entry.generation;
+  segment.k = entry.k;
+  segment.m = entry.m;
+  segment.slots = entry.slots;
+  return {};
+}
+
+Result<> SegmentTable::adopt(const format::StripeDescriptor& stripe, StripeClass kind) {
+  SQ_TRY(check_fits(stripe));
+  auto& segment = use(stripe.segment);
+  if (segment.state != State::kFree && stripe.generation < segment.generation) return {};
+  if (segment.state == State::kFree || segment.generation != stripe.generation) {
+    segment = {};
+    segment.state = State::kClosed;
+    segment.generation = stripe.generation;
+    segment.kind = kind;
+    segment.k = stripe.k;
+    segment.m = stripe.m;
+    segment.slots = unrotated(stripe.slots, stripe.segment, stripe.stripe_block);
+  }
+  segment.adopted = true;
+  return {};
+}
+
+void SegmentTable::serve(std::uint32_t epoch) {
+  last_generation_ = {epoch, 0};
+  for (std::uint32_t i = 0; i < size(); ++i)
+    if (segments_[i].state == State::kClosed && !segments_[i].adopted) release(SegmentId(i));
+}
+
+std::uint32_t SegmentTable::reserve(StripeClass kind) const {
+  const auto index = std::max(3u, size() / 64);
+  const auto cleaned = index + std::max(3u, size() / 32);
+  if (kind == StripeClass::kIndex) return 0;
+  return kind == StripeClass::kCleaned ? index : cleaned;
+}
+
+std::uint32_t SegmentTable::free_for(StripeClass kind) const {
+  const auto free = count(State::kFree);
+  return free > reserve(kind) ? free - reserve(kind) : 0;
+}
+
+std::optional<SegmentId> SegmentTable::pick_free() {
+  const auto wanted = SQ_PLANTED("reuse_live_segment") ? State::kClosed : State::kFree;
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    const auto at = (cursor_ + i) % size();
+    if (segments_[at].state != wanted) continue;
+    cursor_ = at + 1;
+    return SegmentId(at);
+  }
+  if (wanted == State::kFree) return std::nullopt;
+  const auto free = std::ranges::find(segments_, State::kFree, &Segment::state);
+  if (free == segments_.end()) return std::nullopt;
+  return SegmentId(static_cast<std::uint32_t>(free - segments_.begin()));
+}
+
+Result<SegmentId> SegmentTable::open_segment(StripeClass kind,
+                                             const std::vector<Slot>& live_slots) {
+  if (live_slots.empty()) return Error{Code::kUnavailable, "no live member"};
+  if (free_for(kind) == 0)
+    return Error{Code::kNoSpace, "the pool is full: " + std::to_string(count(State::kFree)) +
+                                     " free segments, all kept back for other uses"};
+  const auto id = pick_free();
+  SQ_CHECK(id.has_value());
+  auto& segment = use(*id);
+  const auto readers = segment.readers;  // of a live one, if a planted bug took it
+  segment = {};
+  segment.readers = readers;
+  segment.state = State::kOpen;
+  segment.kind = kind;
+  ++last_generation_.counter;
+  SQ_CHECK(last_generation_.counter != 0, "generations of this epoch are used up");
+  segment.generation = last_generation_;
+  // Members missing: fewer data strips, the same parity, so that as many disks more may go. Where
+  // even that cannot be had, one data strip and a copy on each other disk.
+  const auto live = std::min<std::size_t>(live_slots.size(), geometry_.k + geometry_.m);
+  const auto k = live > geometry_.m ? live - geometry_.m : 1;
+  segment.k = static_cast<std::uint8_t>(k);
+  segment.m = static_cast<std::uint8_t>(live - k);
+  segment.slots = live_slots;
+  return *id;
+}
+
+std::optional<SegmentTable::Range> SegmentTable::append(
+    SegmentId id, std::span<const std::uint32_t> item_bytes) {
+  auto& segment = use(id);
+  auto packing = pack(item_bytes, segment.k, chunk_blocks_ - segment.next_block);
+  if (!packing) return std::nullopt;
+  Range range;
+  range.segment = id;
+  range.generation = segment.generation;
+  range.stripe_block = segment.next_block;
+  range.k = segment.k;
+  range.m = segment.m;
+  range.slots = rotated(segment.slots, id, segment.next_block);
+  segment.next_block += packing->strip_blocks;
+  range.packing = std::move(*packing);
+  return range;
+}
+
+Result<SegmentTable::Range> SegmentTable::allocate(StripeClass kind,
+                                                   const std::vector<Slot>& live_slots,
+                                                   std::span<const std::uint32_t> item_bytes) {
+  auto& open = open_[static_cast<std::size_t>(kind)];
+  // A member of it is gone: nothing is appended any more.
+  if (open && !std::ranges::all_of(at(*open).slots, [&](Slot slot) {
+        return std::ranges::find(live_slots, slot) != live_slots.end();
+      }))
+    close(*open);
+  for (bool fresh = false;; fresh = true) {
+    if (!open) {
+      SQ_TRY(open, open_segment(kind, live_slots));
+      fresh = true;
+    }
+    if (auto range = append(*open, item_bytes)) {
+      if (at(*open).next_block == chunk_blocks_) close(*open);
+      return std::move(*range);
+    }
+    if (fresh) return Error{Code::kInvalid, "the items exceed a segment"};
+    close(*open);
+  }
+}
+
+void SegmentTable::close(SegmentId id) {
+  for (auto& open : open_)
+    if (open == id) open.reset();
+  if (at(id).state == State::kOpen) use(id).state = State::kClosed;
+}
+
+void SegmentTable::release(SegmentId id) {
+  auto& segment = use(id);
+  if (segment.state == State::kReleased || segment.state == State::kDiscarding) return;
+  SQ_CHECK(segment.state != State::kFree, "a free segment was released");
+  close(id);
+  segment.state = State::kReleased;
+  segment.released_at = checkpoints_begun_;
+  if (SQ_PLANTED("reuse_before_checkpoint")) release_at_once(id);
+}
+
+void SegmentTable::release_at_once(SegmentId id) {
+  auto& segment = use(id);
+  if (segment.state == State::kFree || segment.state == State::kDiscarding) return;
+  close(id);
+  segment.state = State::kReleased;
+  segment.passed = true;
+  discard_if_unread(id);
+}
+
+void SegmentTable::checkpoint_done(std::uint64_t number) {
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    auto& segment = segments_[i];
+    if (segment.state != State::kReleased || segment.released_at >= number) continue;
+    segment.passed = true;
+    discard_if_unread(SegmentId(i));
+  }
+}
+
+void SegmentTable::discard_if_unread(SegmentId id) {
+  auto& segment = use(id);
+  if (segment.state != State::kReleased || !segment.passed || segment.readers != 0) return;
+  segment.state = State::kDiscarding;
+  if (on_discard) on_discard(id);
+}
+
+void SegmentTable::discarded(SegmentId id) {
+  SQ_CHECK(at(id).state == State::kDiscarding);
+  use(id).state = State::kFree;
+}
+
+SegmentTable::Reader::Reader(std::shared_ptr<SegmentTable> table, SegmentId id)
+    : table_(std::move(table)), id_(id) {
+  ++table_->use(id_).readers;
+}
+
+SegmentTable::Reader::~Reader() {
+  if (!table_) return;
+  --table_->use(id_).readers;
+  table_->discard_if_unread(id_);
+}
+
+std::vector<SegmentId> SegmentTable::closed_data_segments() const {
+  std::vector<SegmentId> ids;
+  for (std::uint32_t i = 0; i < size(); ++i)
+    if (segments_[i].state == State::kClosed && segments_[i].kind != StripeClass::kIndex)
+      ids.emplace_back(i);
+  return ids;
+}
+
+std::vector<format::SegmentEntry> SegmentTable::entries() const {
+  std::vector<format::SegmentEntry> list;
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    const auto& segment = segments_[i];
+    // One whose checkpoint is done is named by nothing any more.
+    if (segment.state == State::kFree || segment.state == State::kDiscarding) continue;
+    format::SegmentEntry entry;
+    entry.segment = SegmentId(i);
+    entry.generation = segment.generation;
+    entry.kind = static_cast<std::uint8_t>(segment.kind);
+    entry.k = segment.k;
+    entry.m = segment.m;
+    entry.slots = segment.slots;
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+}  // namespace square::pool

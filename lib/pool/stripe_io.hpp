@@ -1,0 +1,129 @@
+#pragma once
+// Stripes to and from the disks: writing one, reading a part of one through whatever is left of it,
+// reading all of it, and putting back strips that are gone.
+
+#include <compare>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "env/env.hpp"
+#include "pool/members.hpp"
+#include "pool/segments.hpp"
+
+namespace square::pool {
+
+struct StripeKey {
+  SegmentId segment;
+  format::Generation generation;
+  std::uint32_t stripe_block = 0;
+  auto operator<=>(const StripeKey&) const = default;
+};
+inline StripeKey key_of(const format::StripeDescriptor& stripe) {
+  return {stripe.segment, stripe.generation, stripe.stripe_block};
+}
+
+enum class StripFault : std::uint8_t {
+  kNone,
+  kNotRead,     // enough others were good
+  kAbsent,      // its disk is missing or does not have it yet
+  kUnreadable,  // its disk is alive and cannot read it
+  kRotten,      // its checksum differs
+};
+
+// All strips of one stripe, as far as they can be read.
+struct StripSet {
+  std::vector<Buffer> strips;      // empty where there is a fault
+  std::vector<StripFault> faults;
+  std::size_t good = 0;
+};
+
+struct StripeCounters {
+  std::uint64_t corruptions_found = 0, corruptions_repaired = 0;
+  std::uint64_t data_bytes = 0, parity_bytes = 0, checkpoint_bytes = 0, rebuilt_bytes = 0;
+};
+
+class StripeIo {
+ public:
+  StripeIo(env::Loop& loop, std::shared_ptr<Members> members,
+           std::shared_ptr<SegmentTable> segments)
+      : loop_(loop),
+        members_(std::move(members)),
+        segments_(std::move(segments)),
+        write_ended_(loop) {}
+
+  // Contracts: Pool.
+  Async<WrittenStripe> write(StripeClass kind, std::vector<StripeItem> items);
+  Async<Buffer> read(format::Place place, std::uint32_t size, Pool::Verify verify);
+
+  // The stripe is of its segment's present use. While a Reader of the segment lives it stays so.
+  bool current(const format::StripeDescriptor& stripe) const;
+  // [from, from + size) of the stripe's data, every strip of it checked. Errors: kDataLoss.
+  Async<Buffer> read_verified(format::StripeDescriptor stripe, std::uint32_t from,
+                              std::uint32_t size);
+  // Reads and checks strips, all of them or until k are good; counts and reports what is rotten.
+  enum class HowMany : std::uint8_t { kAll, kEnough };
+  Task<StripSet> read_strips(format::StripeDescriptor stripe, HowMany how_many);
+  // Recovers the wanted strips that are not there. Errors: kDataLoss, naming the stripe.
+  Async<> recover(const format::StripeDescriptor& stripe, StripSet& set, std::vector<bool> wanted);
+
+  // Writes every strip that a live disk should have and has not, from others that match their
+  // checksums; what was recovered must match its own. `look`: a disk that is being rebuilt may have
+  // some of them from before. Returns how many were written; they are not flushed yet.
+  // Does nothing to a stripe of an earlier use of its segment. Errors: kDataLoss, kIo.
+  Async<std::uint32_t> restore(format::StripeDescriptor stripe, HowMany how_many, bool look);
+
+  // ---- stripes that the catalog does not know yet
+  void note_adopted(const format::StripeDescriptor& stripe) { adopted_[key_of(stripe)] = stripe; }
+  void forget(const StripeKey& key);
+  // Its pending stripes were taken by the index, or their records never came to be.
+  void segment_released(SegmentId segment);
+  // Those that are written.
+  std::vector<format::StripeDescriptor> pending_in(SegmentId segment) const;
+  // Resumes when no write is under way in the segment.
+  Task<void> wait_writes_of(SegmentId segment);
+
+  StripeCatalog* catalog = nullptr;
+  std::function<void(const format::StripeDescriptor&)> on_damaged;
+  // Stripes of checkpoint files.
+  std::function<std::optional<format::StripeDescriptor>(const StripeKey&)> find_index_stripe;
+  StripeCounters counters;
+
+ private:
+  struct Part;    // of a read, on one strip
+  struct Strips;  // to be written
+  struct Pending {
+    format::StripeDescriptor stripe;
+    bool written = false;
+  };
+  Result<> check_place(const format::Place& place, std::uint32_t size) const;
+  Async<> write_strips(format::StripeDescriptor& stripe, std::vector<StripeItem> items,
+                       StripeClass kind, std::vector<MemberDiskPtr> disks);
+  Async<> read_parts(const format::Place& place, const std::vector<Slot>& slots,
+                     const std::vector<Part>& parts, std::vector<StripFault>& faults);
+  Async<Buffer> read_degraded(format::Place place, std::uint32_t size, Pool::Verify verify);
+  Async<> read_around(const format::StripeDescriptor& stripe, const std::vector<Part>& parts,
+                      const std::vector<StripFault>& faults);
+  Result<format::StripeDescriptor> find(const format::Place& place) const;
+  Task<void> check_strips(const format::StripeDescriptor& stripe, StripSet& set,
+                          std::vector<std::size_t> which);
+  void note_damage(const format::StripeDescriptor& stripe, const StripSet& set);
+  Async<std::vector<bool>> strips_to_write(const format::StripeDescriptor& stripe,
+                                           const StripSet& set, bool look);
+  Async<> read_strip(const format::StripeDescriptor& stripe, std::size_t strip,
+                     std::uint32_t from, Buffer into);
+  std::uint64_t offset_of(SegmentId segment, std::uint32_t stripe_block) const;
+  Error lost(const format::StripeDescriptor& stripe, const StripSet& set) const;
+
+  env::Loop& loop_;
+  std::shared_ptr<Members> members_;
+  std::shared_ptr<SegmentTable> segments_;
+  std::map<StripeKey, Pending> pending_;  // of this run
+  std::map<StripeKey, format::StripeDescriptor> adopted_;  // found at start
+  std::map<StripeKey, std::set<std::size_t>> damaged_;     // strips found bad, each counted once
+  std::map<SegmentId, std::uint32_t> writing_;
+  env::Event write_ended_;
+};
+
+}  // namespace square::pool

@@ -1,0 +1,181 @@
+#include <algorithm>
+
+#include "base/planted.hpp"
+#include "base/probe.hpp"
+#include "codec/checksum.hpp"
+#include "pool/parallel.hpp"
+#include "pool/strip_codec.hpp"
+#include "pool/stripe_io.hpp"
+
+namespace square::pool {
+
+// Whole blocks of one strip, and where they go.
+struct StripeIo::Part {
+  std::size_t strip = 0;
+  std::uint32_t from = 0;
+  Buffer into;
+};
+
+namespace {
+
+// The blocks that hold [from, from + size) of the data, and the piece of them that was asked for.
+struct Window {
+  std::uint32_t first = 0, last = 0;  // block-aligned
+  Buffer buffer;
+  Window(std::uint32_t from, std::uint32_t size)
+      : first(from / kBlockBytes * kBlockBytes),
+        last(static_cast<std::uint32_t>(align_up(std::uint64_t{from} + size, kBlockBytes))),
+        buffer(Buffer::allocate(last - first)) {}
+};
+
+}  // namespace
+
+std::uint64_t StripeIo::offset_of(SegmentId segment, std::uint32_t stripe_block) const {
+  return chunk_offset(members_->geometry(), segment) + std::uint64_t{stripe_block} * kBlockBytes;
+}
+
+Result<> StripeIo::check_place(const format::Place& place, std::uint32_t size) const {
+  using State = SegmentTable::State;
+  if (place.segment.value >= segments_->size())
+    return Error{Code::kNotFound, "no segment " + std::to_string(place.segment.value)};
+  const auto& segment = segments_->at(place.segment);
+  if (segment.state == State::kFree || segment.state == State::kDiscarding ||
+      segment.generation != place.generation)
+    return Error{Code::kNotFound, "segment " + std::to_string(place.segment.value) +
+                                      " is in another generation"};
+  const auto strip_bytes = std::uint64_t{place.strip_blocks} * kBlockBytes;
+  const auto chunk_blocks = members_->geometry().chunk_bytes / kBlockBytes;
+  if (size == 0 || std::uint64_t{place.byte_offset} + size > strip_bytes * segment.k ||
+      std::uint64_t{place.stripe_block} + place.strip_blocks > chunk_blocks)
+    return Error{Code::kInvalid, "a place outside its stripe"};
+  return {};
+}
+
+Async<Buffer> StripeIo::read(format::Place place, std::uint32_t size, Pool::Verify verify) {
+  SQ_CO_TRY(check_place(place, size));
+  const SegmentTable::Reader reader(segments_, place.segment);
+  const auto slots =
+      rotated(segments_->at(place.segment).slots, place.segment, place.stripe_block);
+  Window window(place.byte_offset, size);
+  const auto strip_bytes = std::uint32_t{place.strip_blocks} * kBlockBytes;
+  std::vector<Part> parts;
+  for (auto at = window.first; at < window.last;) {
+    const auto end = std::min(window.last, (at / strip_bytes + 1) * strip_bytes);
+    parts.push_back({at / strip_bytes, at % strip_bytes,
+                     window.buffer.slice(at - window.first, end - at)});
+    at = end;
+  }
+  const auto wanted = window.buffer.slice(place.byte_offset - window.first, size);
+  std::vector<StripFault> faults(parts.size(), StripFault::kNone);
+  const auto fast = co_await read_parts(place, slots, parts, faults);
+  if (fast.ok() && (!verify || verify(wanted.bytes()))) co_return wanted;
+  const bool unreadable = std::ranges::count(faults, StripFault::kUnreadable) != 0;
+  if (!fast.ok() && !unreadable && verify) {
+    // Absent strips need no checksums of whole strips as long as the content proves itself.
+    SQ_CO_TRY(const auto stripe, find(place));
+    const auto around = co_await read_around(stripe, parts, faults);
+    if (around.ok() && verify(wanted.bytes())) co_return wanted;
+  }
+  co_return co_await read_degraded(place, size, std::move(verify));
+}
+
+Async<> StripeIo::read_parts(const format::Place& place, const std::vector<Slot>& slots,
+                             const std::vector<Part>& parts, std::vector<StripFault>& faults) {
+  const auto offset = offset_of(place.segment, place.stripe_block);
+  std::vector<Async<>> tasks;
+  std::vector<MemberDiskPtr> disks;
+  for (const auto& part : parts) {
+    disks.push_back(members_->holder(slots[part.strip], place.segment));
+    if (disks.back()) tasks.push_back(disks.back()->read(offset + part.from, part.into));
+  }
+  std::vector<Result<>> results;
+  if (tasks.size() == 1) {
+    results.push_back(co_await tasks[0]);
+  } else {
+    results = co_await run_all(loop_, std::move(tasks));
+  }
+  bool whole = true;
+  for (std::size_t i = 0, task = 0; i < parts.size(); ++i) {
+    if (disks[i] && results[task++].ok()) continue;
+    whole = false;
+    faults[i] =
+        disks[i] && !disks[i]->failed() ? StripFault::kUnreadable : StripFault::kAbsent;
+  }
+  if (!whole) co_return Error{Code::kIo, "strips are missing"};
+  co_return Result<>();
+}
+
+Result<format::StripeDescriptor> StripeIo::find(const format::Place& place) const {
+  const StripeKey key{place.segment, place.generation, place.stripe_block};
+  const auto pending = pending_.find(key);
+  if (pending != pending_.end() && pending->second.written) return pending->second.stripe;
+  const auto adopted = adopted_.find(key);
+  if (adopted != adopted_.end()) return adopted->second;
+  if (find_index_stripe)
+    if (auto stripe = find_index_stripe(key)) return std::move(*stripe);
+  const auto name = "stripe at block " + std::to_string(place.stripe_block) + " of segment " +
+                    std::to_string(place.segment.value);
+  if (catalog == nullptr) return Error{Code::kUnavailable, name + ": no catalog yet"};
+  auto found = catalog->find(place.segment, place.generation, place.stripe_block);
+  if (!found.ok()) return std::move(found).error().context("find the " + name);
+  if (!found->has_value()) return Error{Code::kDataLoss, name + ": nothing describes it"};
+  SQ_TRY(segments_->check_fits(**found));
+  if ((*found)->strip_blocks != place.strip_blocks)
+    return Error{Code::kDataLoss, name + ": its description differs from the place"};
+  return std::move(**found);
+}
+
+Async<> StripeIo::read_strip(const format::StripeDescriptor& stripe, std::size_t strip,
+                             std::uint32_t from, Buffer into) {
+  const auto disk = members_->holder(stripe.slots[strip], stripe.segment);
+  if (!disk) co_return Error{Code::kIo, "the slot is empty"};
+  const auto offset = offset_of(stripe.segment, stripe.stripe_block) + from;
+  co_return co_await disk->read(offset, std::move(into));
+}
+
+// Recovers the missing parts from the same blocks of k other strips. Nothing proves these right:
+// the caller's verify does, or the whole strips are read.
+Async<> StripeIo::read_around(const format::StripeDescriptor& stripe,
+                              const std::vector<Part>& parts,
+                              const std::vector<StripFault>& faults) {
+  std::vector<bool> gone(stripe.slots.size());
+  std::uint32_t from = UINT32_MAX, end = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (faults[i] == StripFault::kNone) continue;
+    gone[parts[i].strip] = true;
+    from = std::min(from, parts[i].from);
+    end = std::max(end, parts[i].from + static_cast<std::uint32_t>(parts[i].into.size()));
+  }
+  std::vector<Buffer> strips(stripe.slots.size());
+  std::vector<Async<>> tasks;
+  for (std::size_t i = 0; i < strips.size() && tasks.size() < stripe.k; ++i) {
+    if (gone[i] || !members_->holder(stripe.slots[i], stripe.segment)) continue;
+    strips[i] = Buffer::allocate(end - from);
+    tasks.push_back(read_strip(stripe, i, from, strips[i]));
+  }
+  if (tasks.size() < stripe.k) co_return Error{Code::kIo, "too few strips are left"};
+  for (const auto& result : co_await run_all(loop_, std::move(tasks))) SQ_CO_TRY(result);
+  recover_strips(strips, gone, stripe.k, stripe.m, end - from);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (faults[i] == StripFault::kNone) continue;
+    auto into = parts[i].into;
+    std::memcpy(into.data(), strips[parts[i].strip].data() + (parts[i].from - from), into.size());
+  }
+  co_return Result<>();
+}
+
+Async<Buffer> StripeIo::read_degraded(format::Place place, std::uint32_t size,
+                                      Pool::Verify verify) {
+  SQ_CO_TRY(const auto stripe, find(place));
+  SQ_CO_TRY(auto bytes, co_await read_verified(stripe, place.byte_offset, size));
+  if (!verify || verify(bytes.bytes())) co_return bytes;
+  // Every strip matches its checksum and yet the content is not what was expected: a wrong place,
+  // or bytes that were wrong when they were written.
+  SQ_PROBE("a stripe is sound and its content is not what was expected");
+  co_return Error{Code::kDataLoss,
+                  "segment " + std::to_string(place.segment.value) + ", stripe at block " +
+                      std::to_string(place.stripe_block) +
+                      ": all strips match their checksums, the content does not"};
+}
+
+}  // namespace square::pool

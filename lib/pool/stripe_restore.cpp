@@ -1,0 +1,228 @@
+#include <algorithm>
+
+#include "base/planted.hpp"
+#include "base/probe.hpp"
+#include "codec/checksum.hpp"
+#include "pool/parallel.hpp"
+#include "pool/strip_codec.hpp"
+#include "pool/stripe_io.hpp"
+
+namespace square::pool {
+
+Async<Buffer> StripeIo::read_verified(format::StripeDescriptor stripe, std::uint32_t from,
+                                      std::uint32_t size) {
+  const SegmentTable::Reader reader(segments_, stripe.segment);
+  const auto strip_bytes = std::uint32_t{stripe.strip_blocks} * kBlockBytes;
+  SQ_CHECK(size > 0 && std::uint64_t{from} + size <= std::uint64_t{strip_bytes} * stripe.k);
+  StripSet set;
+  set.strips.resize(stripe.slots.size());
+  set.faults.assign(stripe.slots.size(), StripFault::kNotRead);
+  std::vector<bool> wanted(stripe.slots.size());
+  std::vector<std::size_t> touched, rest;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    wanted[i] = i >= from / strip_bytes && i <= (from + size - 1) / strip_bytes;
+    (wanted[i] ? touched : rest).push_back(i);
+  }
+  const auto enough = touched.size();
+  co_await check_strips(stripe, set, std::move(touched));
+  if (set.good < enough) co_await check_strips(stripe, set, std::move(rest));
+  note_damage(stripe, set);
+  SQ_CO_TRY(co_await recover(stripe, set, std::move(wanted)));
+  if (from / strip_bytes == (from + size - 1) / strip_bytes)
+    co_return set.strips[from / strip_bytes].slice(from % strip_bytes, size);
+  auto out = Buffer::allocate(size);
+  for (std::uint32_t done = 0; done < size;) {
+    const auto at = from + done;
+    const auto part = std::min(size - done, strip_bytes - at % strip_bytes);
+    std::memcpy(out.data() + done, set.strips[at / strip_bytes].data() + at % strip_bytes, part);
+    done += part;
+  }
+  co_return out;
+}
+
+Task<StripSet> StripeIo::read_strips(format::StripeDescriptor stripe, HowMany how_many) {
+  const SegmentTable::Reader reader(segments_, stripe.segment);
+  StripSet set;
+  set.strips.resize(stripe.slots.size());
+  set.faults.assign(stripe.slots.size(), StripFault::kNotRead);
+  std::vector<std::size_t> first, rest;
+  for (std::size_t i = 0; i < stripe.slots.size(); ++i) {
+    const bool have = members_->holder(stripe.slots[i], stripe.segment) != nullptr;
+    const bool wanted = how_many == HowMany::kAll || (have && first.size() < stripe.k);
+    (wanted ? first : rest).push_back(i);
+  }
+  co_await check_strips(stripe, set, std::move(first));
+  if (set.good < stripe.k) co_await check_strips(stripe, set, std::move(rest));
+  note_damage(stripe, set);
+  co_return set;
+}
+
+Task<void> StripeIo::check_strips(const format::StripeDescriptor& stripe, StripSet& set,
+                                  std::vector<std::size_t> which) {
+  const auto strip_bytes = std::size_t{stripe.strip_blocks} * kBlockBytes;
+  std::vector<MemberDiskPtr> disks;
+  std::vector<Buffer> buffers;
+  std::vector<Async<>> tasks;
+  for (const auto i : which) {
+    disks.push_back(members_->holder(stripe.slots[i], stripe.segment));
+    buffers.push_back(disks.back() ? Buffer::allocate(strip_bytes) : Buffer());
+    tasks.push_back(read_strip(stripe, i, 0, buffers.back()));
+  }
+  const auto results = co_await run_all(loop_, std::move(tasks));
+  auto checksums = [buffers] {
+    std::vector<std::uint64_t> sums;
+    for (const auto& buffer : buffers) sums.push_back(codec::checksum64(buffer.bytes()));
+    return sums;
+  };
+  std::vector<std::uint64_t> sums;
+  if (which.size() * strip_bytes <= kInlineBytes) {
+    sums = checksums();
+  } else {
+    sums = co_await env::offload(loop_, std::move(checksums));
+  }
+  for (std::size_t n = 0; n < which.size(); ++n) {
+    const auto i = which[n];
+    const bool alive = disks[n] && !disks[n]->failed();
+    if (!results[n].ok()) {
+      set.faults[i] = alive ? StripFault::kUnreadable : StripFault::kAbsent;
+    } else if (sums[n] != stripe.checksums[i] && !SQ_PLANTED("strip_checksum_ignored")) {
+      set.faults[i] = StripFault::kRotten;
+    } else {
+      set.faults[i] = StripFault::kNone;
+      set.strips[i] = buffers[n];
+      ++set.good;
+    }
+  }
+}
+
+void StripeIo::note_damage(const format::StripeDescriptor& stripe, const StripSet& set) {
+  bool news = false;
+  for (std::size_t i = 0; i < set.faults.size(); ++i) {
+    if (set.faults[i] != StripFault::kRotten && set.faults[i] != StripFault::kUnreadable) continue;
+    if (!damaged_[key_of(stripe)].insert(i).second) continue;
+    news = true;
+    ++counters.corruptions_found;
+    if (const auto disk = members_->live(stripe.slots[i])) ++disk->corruptions;
+  }
+  if (!news) return;
+  SQ_PROBE("a rotten strip was found");
+  if (on_damaged) on_damaged(stripe);
+}
+
+Async<> StripeIo::recover(const format::StripeDescriptor& stripe, StripSet& set,
+                          std::vector<bool> wanted) {
+  std::size_t absent = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) absent += wanted[i] && set.strips[i].empty();
+  if (absent == 0) co_return Result<>();
+  if (set.good < stripe.k) co_return lost(stripe, set);
+  const auto k = stripe.k, m = stripe.m;
+  const auto strip_bytes = std::size_t{stripe.strip_blocks} * kBlockBytes;
+  auto work = [strips = set.strips, wanted = std::move(wanted), k, m, strip_bytes]() mutable {
+    recover_strips(strips, wanted, k, m, strip_bytes);
+    return strips;
+  };
+  if (strip_bytes * k <= kInlineBytes) {
+    set.strips = work();
+  } else {
+    set.strips = co_await env::offload(loop_, std::move(work));
+  }
+  co_return Result<>();
+}
+
+Error StripeIo::lost(const format::StripeDescriptor& stripe, const StripSet& set) const {
+  std::string message = "segment " + std::to_string(stripe.segment.value) + ", stripe at block " +
+                        std::to_string(stripe.stripe_block) + ": only " +
+                        std::to_string(set.good) + " of " + std::to_string(stripe.k) +
+                        " strips needed are good; bad in slots";
+  for (std::size_t i = 0; i < set.faults.size(); ++i) {
+    if (set.faults[i] == StripFault::kNone) continue;
+    message += " " + std::to_string(stripe.slots[i].value);
+    message += set.faults[i] == StripFault::kAbsent      ? " (missing)"
+               : set.faults[i] == StripFault::kUnreadable ? " (unreadable)"
+                                                          : " (checksum)";
+  }
+  return {Code::kDataLoss, std::move(message)};
+}
+
+// A strip that a live disk should have: it was found bad, or the disk is being rebuilt and has not got
+// to it.
+Async<std::vector<bool>> StripeIo::strips_to_write(const format::StripeDescriptor& stripe,
+                                                   const StripSet& set, bool look) {
+  std::vector<bool> wanted(stripe.slots.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const auto slot = stripe.slots[i];
+    const auto disk = members_->live(slot);
+    if (!disk) continue;
+    const bool unbuilt = members_->holder(slot, stripe.segment) == nullptr;
+    wanted[i] = unbuilt || set.faults[i] == StripFault::kRotten ||
+                set.faults[i] == StripFault::kUnreadable;
+    if (!unbuilt || !look) continue;
+    auto there = Buffer::allocate(std::size_t{stripe.strip_blocks} * kBlockBytes);
+    const auto offset = offset_of(stripe.segment, stripe.stripe_block);
+    const auto read = co_await disk->read(offset, there);
+    if (read.ok() && codec::checksum64(there.bytes()) == stripe.checksums[i]) wanted[i] = false;
+  }
+  co_return wanted;
+}
+
+Async<std::uint32_t> StripeIo::restore(format::StripeDescriptor stripe, HowMany how_many,
+                                       bool look) {
+  if (!current(stripe)) co_return 0u;
+  const SegmentTable::Reader reader(segments_, stripe.segment);
+  auto set = co_await read_strips(stripe, how_many);
+  SQ_CO_TRY(const auto wanted, co_await strips_to_write(stripe, set, look));
+  SQ_CO_TRY(co_await recover(stripe, set, wanted));
+  const auto offset = offset_of(stripe.segment, stripe.stripe_block);
+  std::vector<Async<>> tasks;
+  std::vector<std::size_t> written;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const auto disk = members_->live(stripe.slots[i]);
+    if (!wanted[i] || !disk) continue;
+    if (codec::checksum64(set.strips[i].bytes()) != stripe.checksums[i])
+      co_return Error{Code::kDataLoss, "a recovered strip does not match its checksum"};
+    BufferChain chain{set.strips[i]};
+    tasks.push_back(disk->write(offset, std::move(chain)));
+    written.push_back(i);
+  }
+  for (const auto& result : co_await run_all(loop_, std::move(tasks))) SQ_CO_TRY(result);
+  counters.rebuilt_bytes += written.size() * stripe.strip_blocks * kBlockBytes;
+  const auto damaged = damaged_.find(key_of(stripe));
+  if (damaged != damaged_.end()) {
+    for (const auto i : written) counters.corruptions_repaired += damaged->second.erase(i);
+    if (damaged->second.empty()) damaged_.erase(damaged);
+  }
+  co_return static_cast<std::uint32_t>(written.size());
+}
+
+bool StripeIo::current(const format::StripeDescriptor& stripe) const {
+  const auto& segment = segments_->at(stripe.segment);
+  return segment.state != SegmentTable::State::kFree &&
+         segment.state != SegmentTable::State::kDiscarding &&
+         segment.generation == stripe.generation;
+}
+
+void StripeIo::forget(const StripeKey& key) {
+  pending_.erase(key);
+  adopted_.erase(key);
+}
+
+void StripeIo::segment_released(SegmentId segment) {
+  const auto in_it = [&](const auto& entry) { return entry.first.segment == segment; };
+  SQ_CHECK(std::ranges::none_of(pending_, in_it),
+           "a segment was released while the index lacks a stripe of it");
+  std::erase_if(adopted_, in_it);
+  for (const auto& [key, strips] : damaged_)
+    if (key.segment == segment) counters.corruptions_repaired += strips.size();
+  std::erase_if(damaged_, in_it);
+}
+
+std::vector<format::StripeDescriptor> StripeIo::pending_in(SegmentId segment) const {
+  std::vector<format::StripeDescriptor> stripes;
+  for (const auto& [key, pending] : pending_)
+    if (key.segment == segment && pending.written) stripes.push_back(pending.stripe);
+  for (const auto& [key, stripe] : adopted_)
+    if (key.segment == segment) stripes.push_back(stripe);
+  return stripes;
+}
+
+}  // namespace square::pool

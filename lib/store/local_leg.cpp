@@ -1,0 +1,61 @@
+#include "store/local_leg.hpp"
+
+namespace square::store {
+
+std::vector<pool::StripeItem> stripe_items(const format::Operation& operation,
+                                           const std::vector<Buffer>& stored) {
+  std::vector<pool::StripeItem> items;
+  const auto* body = operation.writes();
+  for (std::size_t i = 0; i < body->extents.size(); ++i) {
+    const auto& [offset, extent] = body->extents[i];
+    pool::StripeItem item;
+    item.bytes.push_back(stored[i]);
+    item.extent.group = operation.group;
+    item.extent.volume = body->volume;
+    item.extent.offset = offset;
+    item.extent.plain_bytes = extent.plain_bytes;
+    item.extent.stored_bytes = extent.stored_bytes;
+    item.extent.id = extent.id;
+    items.push_back(std::move(item));
+  }
+  return items;
+}
+
+Async<LaneLedger::Hold> append_held(Core& core, format::LaneRecord record,
+                                    journal::Reserve reserve) {
+  auto hold = core.ledger.hold(core.lane->durable());
+  SQ_CO_TRY(const auto position,
+            co_await core.lane->append(format::encode_record(record), reserve));
+  hold.move_to(position);
+  co_return hold;
+}
+
+Async<> LocalLeg::place(LoggedOperation& logged) {
+  SQ_CO_TRY(auto written, co_await core_.pool->write_stripe(
+                              pool::StripeClass::kFresh,
+                              stripe_items(logged.operation, logged.stored)));
+  auto& body = std::get<format::WriteBody>(logged.operation.body);
+  for (std::size_t i = 0; i < body.extents.size(); ++i)
+    body.extents[i].extent.place = written.places[i];
+  logged.stripes.push_back(std::move(written.stripe));
+  logged.stored.clear();
+  ++core_.stats.direct_writes;
+  co_return {};
+}
+
+Async<> LocalLeg::log(std::shared_ptr<LoggedOperation> logged) {
+  format::LaneRecord record;
+  // A stripe that is late, fails or finds no room: the payload goes to the journal instead.
+  if (logged->direct && (co_await place(*logged)).ok()) {
+    record = format::DirectRecord{logged->operation, logged->stripes};
+  } else {
+    record = format::OperationRecord{logged->operation, logged->stored};
+  }
+  const auto reserve = logged->operation.type == format::OperationType::kTermMark
+                           ? journal::Reserve::kTermMark
+                           : journal::Reserve::kOrdinary;
+  SQ_CO_TRY(logged->hold, co_await append_held(core_, std::move(record), reserve));
+  co_return {};
+}
+
+}  // namespace square::store
