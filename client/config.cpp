@@ -1,6 +1,6 @@
 #include "client/config.hpp"
 
-#include "config/toml.hpp"
+#include "client/toml/toml.hpp"
 #include "env/real/posix_files.hpp"
 
 namespace square::client {

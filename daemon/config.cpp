@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "config/toml.hpp"
+#include "client/toml/toml.hpp"
 
 namespace square::daemon {
 

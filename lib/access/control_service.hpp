@@ -47,6 +47,8 @@ class ControlService {
   virtual std::vector<pool::DiskStatus> disks() = 0;
   virtual Async<> fail_disk(Slot slot, std::string why) = 0;
   virtual Async<> add_disk(std::string path) = 0;
+  virtual Async<> wipe_disk(std::string path) = 0;
+  virtual Result<> start_scrub() = 0;
   virtual pool::PoolStatus pool_status() = 0;
   virtual Async<std::string> check_pool() = 0;
   virtual Async<> checkpoint() = 0;

@@ -101,6 +101,10 @@ Async<> EngineControl::fail_disk(Slot slot, std::string why) {
 Async<> EngineControl::add_disk(std::string path) {
   return engine_.pool().add_disk(std::move(path));
 }
+Async<> EngineControl::wipe_disk(std::string path) {
+  return pool::Pool::wipe_disk(env_, std::move(path));
+}
+Result<> EngineControl::start_scrub() { return engine_.pool().start_scrub(); }
 pool::PoolStatus EngineControl::pool_status() { return engine_.pool().status(); }
 Async<std::string> EngineControl::check_pool() { return engine_.check(); }
 Async<> EngineControl::checkpoint() { return engine_.checkpoint(); }
@@ -155,6 +159,15 @@ std::vector<Counter> EngineControl::counters() {
       {"square_pool_written_journal_bytes_total", d(s.pool.written_journal_bytes)},
       {"square_pool_written_checkpoint_bytes_total", d(s.pool.written_checkpoint_bytes)},
       {"square_pool_written_label_bytes_total", d(s.pool.written_label_bytes)},
+      {"square_pool_written_rebuild_bytes_total", d(s.pool.written_rebuild_bytes)},
+      {"square_pool_generation", d(s.pool.pool_generation)},
+      {"square_rebuild_active", d(s.pool.rebuild.active ? 1 : 0)},
+      {"square_rebuild_done_bytes", d(s.pool.rebuild.done_bytes)},
+      {"square_rebuild_total_bytes", d(s.pool.rebuild.total_bytes)},
+      {"square_rebuild_stripes_lost", d(s.pool.rebuild.stripes_lost)},
+      {"square_scrub_active", d(s.pool.scrub.active ? 1 : 0)},
+      {"square_scrub_done_bytes", d(s.pool.scrub.done_bytes)},
+      {"square_scrub_total_bytes", d(s.pool.scrub.total_bytes)},
       {"square_buffer_live_bytes", d(buffer_bytes_live())},
   };
 }

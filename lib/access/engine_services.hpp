@@ -42,6 +42,8 @@ class EngineControl final : public ControlService {
   std::vector<pool::DiskStatus> disks() override;
   Async<> fail_disk(Slot slot, std::string why) override;
   Async<> add_disk(std::string path) override;
+  Async<> wipe_disk(std::string path) override;
+  Result<> start_scrub() override;
   pool::PoolStatus pool_status() override;
   Async<std::string> check_pool() override;
   Async<> checkpoint() override;

@@ -12,7 +12,7 @@
 #include "env/sync.hpp"
 #include "rpc/convert.hpp"
 #include "rpc/status.hpp"
-#include "square/v1/control.grpc.pb.h"
+#include <square/v1/control.grpc.pb.h>
 
 namespace square::rpc {
 
@@ -118,6 +118,18 @@ Async<> fail_disk(ControlService& s, const v1::DiskRequest& q, v1::Empty&) {
 Async<> add_disk(ControlService& s, const v1::AddDiskRequest& q, v1::Empty&) {
   SQ_CO_TRY(check_node(s, q.node()));
   SQ_CO_TRY(co_await s.add_disk(q.path()));
+  co_return {};
+}
+
+Async<> wipe_disk(ControlService& s, const v1::AddDiskRequest& q, v1::Empty&) {
+  SQ_CO_TRY(check_node(s, q.node()));
+  SQ_CO_TRY(co_await s.wipe_disk(q.path()));
+  co_return {};
+}
+
+Async<> start_scrub(ControlService& s, const v1::NodeName& q, v1::Empty&) {
+  SQ_CO_TRY(check_node(s, q.node()));
+  SQ_CO_TRY(s.start_scrub());
   co_return {};
 }
 
@@ -243,6 +255,8 @@ class ControlServer::Impl final : public v1::Control::CallbackService {
   SQ_CONTROL_CALL(FailDisk, DiskRequest, Empty, Action::kControl, fail_disk)
   SQ_CONTROL_CALL(AddDisk, AddDiskRequest, Empty, Action::kControl, add_disk)
   SQ_CONTROL_CALL(OkToPullDisk, DiskRequest, Empty, Action::kView, ok_to_pull_disk)
+  SQ_CONTROL_CALL(WipeDisk, AddDiskRequest, Empty, Action::kControl, wipe_disk)
+  SQ_CONTROL_CALL(StartScrub, NodeName, Empty, Action::kControl, start_scrub)
   SQ_CONTROL_CALL(PoolStatus, NodeName, Pool, Action::kView, pool_status)
   SQ_CONTROL_CALL(CheckPool, NodeName, PoolCheck, Action::kControl, check_pool)
   SQ_CONTROL_CALL(Checkpoint, NodeName, Empty, Action::kControl, checkpoint)

@@ -37,6 +37,19 @@ void fill(const std::string& node, const pool::DiskStatus& disk, v1::Disk& out) 
   out.set_corruptions(disk.corruptions);
 }
 
+namespace {
+
+void fill(const pool::RepairStatus& repair, v1::Repair& out) {
+  out.set_active(repair.active);
+  out.set_done_bytes(repair.done_bytes);
+  out.set_total_bytes(repair.total_bytes);
+  out.set_bytes_per_s(repair.bytes_per_s);
+  out.set_eta_s(repair.eta_s);
+  out.set_stripes_lost(repair.stripes_lost);
+}
+
+}  // namespace
+
 void fill(const std::string& node, const pool::PoolStatus& pool,
           const std::vector<pool::DiskStatus>& disks, v1::Pool& out) {
   out.set_node(node);
@@ -51,6 +64,8 @@ void fill(const std::string& node, const pool::PoolStatus& pool,
   out.set_free_bytes(pool.free_bytes);
   out.set_corruptions_found(pool.corruptions_found);
   out.set_corruptions_repaired(pool.corruptions_repaired);
+  fill(pool.rebuild, *out.mutable_rebuild());
+  fill(pool.scrub, *out.mutable_scrub());
 }
 
 void fill(const access::HealthCheck& check, v1::HealthCheck& out) {

@@ -2,7 +2,7 @@
 // The engine's structs as messages.
 
 #include "access/control_service.hpp"
-#include "square/v1/control.pb.h"
+#include <square/v1/control.pb.h>
 
 namespace square::rpc {
 

@@ -8,7 +8,7 @@
 
 #include "client/config.hpp"
 #include "rpc/status.hpp"
-#include "square/v1/control.grpc.pb.h"
+#include <square/v1/control.grpc.pb.h>
 
 namespace square::client {
 

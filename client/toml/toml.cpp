@@ -1,4 +1,4 @@
-#include "config/toml.hpp"
+#include "client/toml/toml.hpp"
 
 #include <toml++/toml.h>
 

@@ -1,4 +1,4 @@
-#include "client/admin.hpp"
+#include "client/admin/admin.hpp"
 
 #include "env/real/posix_files.hpp"
 #include "rpc/credentials.hpp"
