@@ -11,10 +11,7 @@ namespace {
 
 constexpr std::size_t kChunkEntries = 256;
 
-bool before(Bytes a, Bytes b) {
-  const auto order = std::memcmp(a.data(), b.data(), std::min(a.size(), b.size()));
-  return order < 0 || (order == 0 && a.size() < b.size());
-}
+bool before(Bytes a, Bytes b) { return as_text(a) < as_text(b); }
 
 std::string_view family_name(std::size_t family) {
   static constexpr std::array<std::string_view, kFamilies> kNames{
@@ -51,7 +48,11 @@ struct MapTable {
 
   void put(Bytes key, Bytes value) {
     ByteVector bytes(value.begin(), value.end());
-    if (chunks.empty()) chunks.push_back(std::make_shared<const MapChunk>());
+    if (chunks.empty()) {
+      chunks.push_back(std::make_shared<const MapChunk>(
+          1, MapEntry{{key.begin(), key.end()}, std::move(bytes)}));
+      return;
+    }
     const auto i = chunk_of(key);
     auto& chunk = own(i);
     const auto at = entry_of(chunk, key);

@@ -1,8 +1,10 @@
 #include "env/real/disk_threads.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <unordered_set>
 #include <vector>
 
 #include "env/real/asio_loop_impl.hpp"
@@ -24,17 +26,26 @@ struct ThreadBackend::Done : TurnHook, std::enable_shared_from_this<Done> {
   void poll() override {}  // completions arrive as posts from other threads, which the loop sees
   std::size_t in_flight() const override {
     const std::scoped_lock lock(mutex);
-    return running;
+    return running.size();
   }
 
-  void start(const DiskRequest& request) {
+  void submitted(DiskRequest* request) {
     const std::scoped_lock lock(mutex);
-    ++running;
+    running.insert(request);
+  }
+  void started(const DiskRequest& request) {
+    const std::scoped_lock lock(mutex);
     held_bytes += total_size(request.buffers);
+    if (loop == nullptr) count_quarantined(static_cast<std::int64_t>(total_size(request.buffers)));
+  }
+  // Only those that hang are left. Loop thread, locked.
+  bool all_hang() const {
+    return std::all_of(running.begin(), running.end(),
+                       [](const DiskRequest* request) { return request->expired; });
   }
   void add(std::unique_ptr<DiskRequest> request) {
     const std::scoped_lock lock(mutex);
-    --running;
+    running.erase(request.get());
     held_bytes -= total_size(request->buffers);
     changed.notify_all();
     if (loop == nullptr) {  // nobody is left to tell; its memory is free now
@@ -57,8 +68,8 @@ struct ThreadBackend::Done : TurnHook, std::enable_shared_from_this<Done> {
   mutable std::mutex mutex;
   std::condition_variable changed;
   AsioLoop* loop;
-  std::size_t running = 0;
-  std::uint64_t held_bytes = 0;
+  std::unordered_set<DiskRequest*> running;
+  std::uint64_t held_bytes = 0;  // of those that a thread has begun
   std::vector<std::unique_ptr<DiskRequest>> ended;
   // Loop thread only: done at once, to be delivered by the next post.
   std::vector<std::unique_ptr<DiskRequest>> ended_here;
@@ -74,12 +85,13 @@ ThreadBackend::ThreadBackend(AsioLoop& loop, std::size_t threads)
 ThreadBackend::~ThreadBackend() {
   loop_.impl().remove_hook(done_.get());
   std::unique_lock lock(done_->mutex);
-  const bool all_ended =
-      done_->changed.wait_for(lock, kEndWaitMax, [this] { return done_->running == 0; });
+  done_->changed.wait_for(lock, kEndWaitMax, [this] { return done_->all_hang(); });
+  const bool all_ended = done_->running.empty();
+  lock.unlock();
+  if (!all_ended) pool_->abandon();  // nothing starts any more
+  lock.lock();
   done_->loop = nullptr;
   count_quarantined(static_cast<std::int64_t>(done_->held_bytes));
-  lock.unlock();
-  if (!all_ended) pool_->abandon();
 }
 
 bool ThreadBackend::done_at_once(const DiskRequest& request) const {
@@ -96,10 +108,11 @@ void ThreadBackend::submit(std::unique_ptr<DiskRequest> request) {
     });
     return;
   }
-  done_->start(*request);
+  done_->submitted(request.get());
   // A job must be copyable, so the request goes in a box. A hung thread never lets go of it.
   auto box = std::make_shared<std::unique_ptr<DiskRequest>>(std::move(request));
   pool_->run([done = done_, box = std::move(box)] {
+    done->started(**box);
     execute_blocking(**box);
     done->add(std::move(*box));
   });

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "env/real/asio_loop_impl.hpp"
@@ -62,7 +63,8 @@ UringBackend::Ring::~Ring() {
   if (!opened) return;
   loop.impl().remove_hook(this);
   const auto until = loop.now() + kEndWaitMax;
-  while (!held.empty() && loop.now() < until) {
+  const auto hopeful = [](const DiskRequest* request) { return !request->expired; };
+  while (std::any_of(held.begin(), held.end(), hopeful) && loop.now() < until) {
     end_of_turn();
     pollfd completion{event.native_handle(), POLLIN, 0};
     ::poll(&completion, 1, 10);
@@ -130,8 +132,9 @@ void UringBackend::Ring::reap() {
 
 void UringBackend::Ring::completed(DiskRequest* request, int result) {
   if (!request->answered(result)) {
-    waiting.push_back(request);
-    return;
+    // One that nobody waits for any more is not worth another try.
+    if (!request->expired) return waiting.push_back(request);
+    request->error = EIO;
   }
   held.erase(request);
   finish_request(std::unique_ptr<DiskRequest>(request));

@@ -54,6 +54,8 @@ Result<std::shared_ptr<DiskFile>> open_file(const std::string& path) {
   if (no_direct) fd = ::open(path.c_str(), kFlags);
   if (fd < 0) return system_error("open");
   auto file = std::make_shared<DiskFile>(fd);
+  // From here on it blocks: io_uring would answer "try again" to whatever cannot be done at once.
+  if (::fcntl(fd, F_SETFL, no_direct ? 0 : O_DIRECT) != 0) return system_error("open");
 
   struct statfs fs{};
   if (::fstat(fd, &st) != 0 || ::fstatfs(fd, &fs) != 0) return system_error("stat");

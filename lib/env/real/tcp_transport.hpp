@@ -26,7 +26,7 @@ struct TcpTransportOptions {
   std::size_t half_open_max = 128;     // accepted and not through the handshake
   Duration handshake_deadline = std::chrono::seconds(10);
   // Told of each connection that was not let in: who, and why.
-  std::function<void(const std::string& address, const Error& why)> on_refused;
+  std::function<void(const std::string& address, const Error& why)> on_refused{};
 };
 
 class TcpTransport final : public Transport {

@@ -113,6 +113,10 @@ TEST_CASE("disks keep the contract on a loop that spins") {
 TEST_CASE("what is no disk is refused, and the reason says what it is") {
   DiskFixture fixture;
   const auto path = fixture.folder().path("it");
+  SECTION("a file that stores nothing") {
+    const auto opened = fixture.open("/proc/version");
+    CHECK((opened.code() == Code::kInvalid || opened.code() == Code::kDenied));
+  }
   SECTION("nothing there") { CHECK(fixture.open(path).code() == Code::kNotFound); }
   SECTION("a folder") { CHECK(fixture.open(fixture.folder().path()).code() == Code::kInvalid); }
   SECTION("a FIFO, without waiting for its other end") {
@@ -259,6 +263,60 @@ TEST_CASE("the caller of a request that hangs goes on at the deadline, its memor
     }
   }
   CHECK(buffer_bytes_live() == live_before);
+}
+
+TEST_CASE("the ring does not wait for a device that hangs, and never frees what it may write") {
+  // A pipe that nobody writes to: the ring's read waits for ever.
+  int pipe[2];
+  REQUIRE(::pipe(pipe) == 0);
+  const auto quarantined_before = env::quarantined_bytes();
+  const auto live_before = buffer_bytes_live();
+  {
+    test::RealFixture fixture;
+    env::ThreadBackend threads(fixture.loop());
+    auto uring = env::UringBackend::create(fixture.loop(), threads).value();
+    {
+      env::RealDisk disk(fixture.loop(), *uring, env::DiskInfo{"pipe", 1 << 20, true},
+                         std::make_shared<env::DiskFile>(pipe[0]), {}, 20ms);
+      const auto body = [&]() -> Task<void> {
+        CHECK((co_await disk.read(0, Buffer::zeroed(8192))).code() == Code::kTimeout);
+      };
+      fixture.run(body());
+      CHECK(disk.stats().hung_bytes == 8192);
+    }
+    CHECK(buffer_bytes_live() == live_before + 8192);
+  }
+  CHECK(env::quarantined_bytes() == quarantined_before + 8192);
+  CHECK(buffer_bytes_live() == live_before + 8192);
+  ::close(pipe[1]);
+}
+
+TEST_CASE("an abandoned pool leaves its threads behind, and drops what has not started") {
+  struct Shared {
+    std::atomic<bool> started{false}, go{false}, ended{false};
+  };
+  const auto shared = std::make_shared<Shared>();
+  auto dropped = std::make_shared<int>(0);
+  const std::weak_ptr<int> watch = dropped;
+  {
+    env::ThreadPool pool("test", 1);
+    pool.run([shared] {
+      shared->started = true;
+      shared->started.notify_all();
+      shared->go.wait(false);
+      shared->ended = true;
+      shared->ended.notify_all();
+    });
+    shared->started.wait(false);
+    pool.run([dropped] { FAIL("ran"); });
+    dropped.reset();
+    pool.abandon();
+    CHECK(watch.expired());
+  }
+  CHECK_FALSE(shared->ended);
+  shared->go = true;
+  shared->go.notify_all();
+  shared->ended.wait(false);
 }
 
 TEST_CASE("requests that are answered in time do not run into a deadline") {
