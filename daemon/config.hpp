@@ -1,5 +1,5 @@
 #pragma once
-// squared's configuration: one TOML file. docs/operations.md lists the keys.
+// squared's configuration: one TOML file. docs/configuration.md lists the keys.
 
 #include <string>
 #include <vector>
