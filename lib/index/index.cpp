@@ -214,11 +214,28 @@ Result<> Index::apply(std::span<const format::Operation> operations,
   });
 }
 
+namespace {
+
+bool holds(const format::StripeDescriptor& stripe, const format::Place& place) {
+  return stripe.segment == place.segment && stripe.generation == place.generation &&
+         stripe.stripe_block == place.stripe_block;
+}
+
+}  // namespace
+
 Result<> Index::apply_move(const format::MoveRecord& move,
                            std::optional<std::pair<std::uint16_t, format::LanePoint>> point) {
   return impl_->change([&](Batch& batch) -> Result<> {
-    SQ_TRY(impl_->add_stripes(batch, move.stripes));
-    for (const auto& moved : move.extents) SQ_TRY(impl_->move_extent(batch, moved));
+    // Only stripes that something lies in now: a move that is replayed after its segment was freed
+    // must not bring an old use of it back.
+    std::vector<format::StripeDescriptor> used;
+    for (const auto& moved : move.extents) {
+      SQ_TRY(const bool changed, impl_->move_extent(batch, moved));
+      if (!changed) continue;
+      for (const auto& stripe : move.stripes)
+        if (holds(stripe, moved.to) && (used.empty() || used.back() != stripe)) used.push_back(stripe);
+    }
+    SQ_TRY(impl_->add_stripes(batch, used));
     if (point) impl_->set_point(batch, point->first, point->second);
     return {};
   });

@@ -80,7 +80,7 @@ class Index::Impl {
 
   // ---- segments.cpp
   Result<> add_stripes(Batch& batch, std::span<const format::StripeDescriptor> stripes);
-  Result<> move_extent(Batch& batch, const format::MovedExtent& moved);
+  Result<bool> move_extent(Batch& batch, const format::MovedExtent& moved);
   Result<> put_counters(Batch& batch);
   Result<> drop_stripes(Batch& batch, const std::string& prefix);
   Result<> find_live(Batch& view, const format::StripeDescriptor& stripe,

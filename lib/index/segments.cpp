@@ -26,7 +26,8 @@ Result<> Index::Impl::add_stripes(Batch& batch, std::span<const format::StripeDe
   return {};
 }
 
-Result<> Index::Impl::move_extent(Batch& batch, const format::MovedExtent& moved) {
+Result<bool> Index::Impl::move_extent(Batch& batch, const format::MovedExtent& moved) {
+  bool changed = false;
   auto& group = groups[moved.group];
   const auto end = moved.offset + moved.from.plain_bytes;
   std::vector<Table> tables{Table::present(moved.group, moved.volume)};
@@ -50,9 +51,10 @@ Result<> Index::Impl::move_extent(Batch& batch, const format::MovedExtent& moved
       batch.erase_range(table, range);
       range.mapping.extent.place = moved.to;
       batch.put_range(table, range);
+      changed = true;
     }
   }
-  return {};
+  return changed;
 }
 
 // Brings the counters up to date. The first stripe of a segment's new use drops what is left of

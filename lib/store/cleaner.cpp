@@ -20,18 +20,18 @@ constexpr std::uint64_t kLivePercentMax = 90;  // a fuller segment gives too lit
 // A segment is free when its live bytes are 0 *and* no mapping, present or history, names any of its
 // extents. The pool reuses it after the next checkpoint, and after its readers.
 Result<> Engine::Impl::reclaim() {
-  const auto closed = core_.pool->closed_segments();
   SQ_TRY(const auto uses, core_.index->segment_uses());
-  for (const auto& use : uses) {
-    if (use.live_bytes != 0) continue;
-    if (std::find(closed.begin(), closed.end(), use.segment) == closed.end()) continue;
-    SQ_TRY(const auto live, core_.index->live_extents(use.segment));
+  std::map<SegmentId, std::uint64_t> live_bytes;
+  for (const auto& use : uses) live_bytes[use.segment] += use.live_bytes;
+  for (const auto segment : core_.pool->closed_segments()) {
+    if (live_bytes[segment] != 0) continue;
+    SQ_TRY(const auto live, core_.index->live_extents(segment));
     if (!live.empty())
       return Error{Code::kCorrupt, "the index counts no live bytes in segment " +
-                                       std::to_string(use.segment.value) +
+                                       std::to_string(segment.value) +
                                        ", yet mappings name extents in it"};
-    SQ_TRY(core_.index->forget_segment(use.segment));
-    core_.pool->release_segment(use.segment);
+    SQ_TRY(core_.index->forget_segment(segment));
+    core_.pool->release_segment(segment);
   }
   return {};
 }
@@ -65,7 +65,7 @@ Async<bool> Engine::Impl::clean_some() {
     co_return false;
   }
   SQ_CO_TRY(auto live, core_.index->live_extents(*segment));
-  const auto bytes_max = core_.pool->stripe_bytes_max() / 8 * 7;
+  const auto bytes_max = stripe_fill_bytes(*core_.pool);
   while (!live.empty()) {
     std::vector<format::MovedExtent> some;
     std::uint64_t bytes = 0;
@@ -97,17 +97,17 @@ Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
     item.bytes.push_back(std::move(stored));
     items.push_back(std::move(item));
   }
-  SQ_CO_TRY(auto written,
-            co_await core_.pool->write_stripe(pool::StripeClass::kCleaned, std::move(items)));
+  SQ_CO_TRY(auto placed, co_await place_items(*core_.pool, pool::StripeClass::kCleaned,
+                                              std::move(items)));
   format::MoveRecord record;
   for (std::size_t i = 0; i < extents.size(); ++i) {
-    extents[i].to = written.places[i];
+    extents[i].to = placed.places[i];
     record.extents.push_back(std::move(extents[i]));
   }
-  record.stripes.push_back(written.stripe);
+  record.stripes = placed.stripes;
   SQ_CO_TRY(auto hold, co_await append_held(core_, record, journal::Reserve::kPlacement));
   SQ_CO_TRY(core_.index->apply_move(record, std::nullopt));
-  core_.pool->stripe_is_indexed(written.stripe);
+  for (const auto& stripe : placed.stripes) core_.pool->stripe_is_indexed(stripe);
   core_.ledger.applied(std::move(hold));
   co_return {};
 }

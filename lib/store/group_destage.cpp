@@ -16,7 +16,7 @@ constexpr int kStripeAttempts = 4;                   // a member may fail while 
 Group::Take Group::take_for_destage() const {
   Take take;
   std::uint64_t bytes = 0;
-  const auto bytes_max = core_.pool->stripe_bytes_max() / 8 * 7;  // packing leaves gaps
+  const auto bytes_max = stripe_fill_bytes(*core_.pool);
   for (const auto& logged : pending_) {
     if (!logged->committed || take.operations.size() == kDestageOperationsMax) break;
     if (!logged->operation.placed()) {
@@ -36,23 +36,23 @@ Async<> Group::destage_once() {
   auto take = take_for_destage();
   if (!take.any_unplaced) co_return apply_ready();
 
-  Result<pool::WrittenStripe> written = Error{Code::kIo, "no attempt made"};
+  Result<PlacedItems> written = Error{Code::kIo, "no attempt made"};
   for (int attempt = 0; attempt < kStripeAttempts; ++attempt) {
-    written = co_await core_.pool->write_stripe(pool::StripeClass::kFresh, take.items);
+    written = co_await place_items(*core_.pool, pool::StripeClass::kFresh, take.items);
     if (written.ok() || written.code() != Code::kIo) break;
     SQ_PROBE("a destage stripe was written again");
   }
-  SQ_CO_TRY(auto stripe, std::move(written));
+  SQ_CO_TRY(auto placed, std::move(written));
 
   format::PlacementRecord record;
   record.group = id_;
-  record.stripes.push_back(stripe.stripe);
+  record.stripes = placed.stripes;
   std::size_t next_place = 0;
   for (const auto& logged : take.operations) {
     auto operation = logged->operation;
     if (!operation.placed())
       for (auto& written_extent : std::get<format::WriteBody>(operation.body).extents)
-        written_extent.extent.place = stripe.places[next_place++];
+        written_extent.extent.place = placed.places[next_place++];
     record.stripes.insert(record.stripes.end(), logged->stripes.begin(), logged->stripes.end());
     record.operations.push_back(std::move(operation));
   }
@@ -71,7 +71,8 @@ Async<> Group::destage_once() {
     logged->hold.release();
   }
   take.operations.back()->hold = std::move(*hold);
-  take.operations.front()->stripes.push_back(std::move(stripe.stripe));
+  auto& stripes = take.operations.front()->stripes;
+  std::move(placed.stripes.begin(), placed.stripes.end(), std::back_inserter(stripes));
   ++core_.stats.destages;
   co_return apply_ready();
 }

@@ -66,6 +66,7 @@ Result<> Group::adopt_tail() {
     // What does not fit into the budget goes over it, for once: the ring bounds it.
     const auto held = std::min(logged->stored_bytes, core_.write_buffer.total());
     if (core_.write_buffer.try_acquire(held)) logged->held_bytes = held;
+    for (const auto& stripe : logged->stripes) SQ_TRY(core_.pool->adopt(stripe));
     incarnation_ = logged->operation.incarnation;
     pending_.push_back(logged);
     ++replayed_;

@@ -21,6 +21,30 @@ std::vector<pool::StripeItem> stripe_items(const format::Operation& operation,
   return items;
 }
 
+std::uint64_t stripe_fill_bytes(const pool::Pool& pool) { return pool.stripe_bytes_max() / 8 * 7; }
+
+Async<PlacedItems> place_items(pool::Pool& pool, pool::StripeClass kind,
+                               std::vector<pool::StripeItem> items) {
+  PlacedItems placed;
+  const auto bytes_max = stripe_fill_bytes(pool);
+  for (std::size_t next = 0; next < items.size();) {
+    std::vector<pool::StripeItem> some;
+    for (std::uint64_t bytes = 0; next < items.size(); ++next) {
+      bytes += total_size(items[next].bytes);
+      if (!some.empty() && bytes > bytes_max) break;
+      some.push_back(std::move(items[next]));
+    }
+    auto written = co_await pool.write_stripe(kind, std::move(some));
+    if (!written.ok()) {
+      for (const auto& stripe : placed.stripes) pool.forget_stripe(stripe);
+      co_return std::move(written).error();
+    }
+    placed.places.insert(placed.places.end(), written->places.begin(), written->places.end());
+    placed.stripes.push_back(std::move(written->stripe));
+  }
+  co_return placed;
+}
+
 Async<LaneLedger::Hold> append_held(Core& core, format::LaneRecord record,
                                     journal::Reserve reserve) {
   auto hold = core.ledger.hold(core.lane->durable());
@@ -31,13 +55,12 @@ Async<LaneLedger::Hold> append_held(Core& core, format::LaneRecord record,
 }
 
 Async<> LocalLeg::place(LoggedOperation& logged) {
-  SQ_CO_TRY(auto written, co_await core_.pool->write_stripe(
-                              pool::StripeClass::kFresh,
-                              stripe_items(logged.operation, logged.stored)));
+  SQ_CO_TRY(auto placed, co_await place_items(*core_.pool, pool::StripeClass::kFresh,
+                                              stripe_items(logged.operation, logged.stored)));
   auto& body = std::get<format::WriteBody>(logged.operation.body);
   for (std::size_t i = 0; i < body.extents.size(); ++i)
-    body.extents[i].extent.place = written.places[i];
-  logged.stripes.push_back(std::move(written.stripe));
+    body.extents[i].extent.place = placed.places[i];
+  logged.stripes = std::move(placed.stripes);
   logged.stored.clear();
   ++core_.stats.direct_writes;
   co_return {};

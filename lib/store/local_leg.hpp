@@ -20,6 +20,18 @@ class LocalLeg : public Leg {
 // The extents of a write, as write_stripe takes them.
 std::vector<pool::StripeItem> stripe_items(const format::Operation& operation,
                                            const std::vector<Buffer>& stored);
+// Places of items, in order, and the stripes that they lie in.
+struct PlacedItems {
+  std::vector<format::Place> places;
+  std::vector<format::StripeDescriptor> stripes;
+};
+// Writes the items to as few stripes as hold them. Errors: as Pool::write_stripe; no stripe stays
+// known to the pool then.
+Async<PlacedItems> place_items(pool::Pool& pool, pool::StripeClass kind,
+                               std::vector<pool::StripeItem> items);
+// Content of one stripe: a little less than it could hold, for packing leaves gaps.
+std::uint64_t stripe_fill_bytes(const pool::Pool& pool);
+
 // Appends and keeps the tail below the record from before the call until the hold is released.
 Async<LaneLedger::Hold> append_held(Core& core, format::LaneRecord record,
                                     journal::Reserve reserve);

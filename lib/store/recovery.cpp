@@ -74,12 +74,10 @@ Result<> Engine::Impl::replay_record(
         .replay(operation->operation, std::move(operation->payload), {}, at);
   }
   if (auto* direct = std::get_if<format::DirectRecord>(&decoded)) {
-    for (const auto& stripe : direct->stripes) core_.pool->adopt(stripe);
     return group(direct->operation.group)
         .replay(direct->operation, {}, std::move(direct->stripes), at);
   }
   if (auto* placement = std::get_if<format::PlacementRecord>(&decoded)) {
-    for (const auto& stripe : placement->stripes) core_.pool->adopt(stripe);
     auto stripes = std::move(placement->stripes);  // they go with the first that is still needed
     auto& of = group(placement->group);
     for (const auto& operation : placement->operations) {
@@ -88,10 +86,8 @@ Result<> Engine::Impl::replay_record(
     }
     return {};
   }
-  if (auto* move = std::get_if<format::MoveRecord>(&decoded)) {
-    for (const auto& stripe : move->stripes) core_.pool->adopt(stripe);
+  if (auto* move = std::get_if<format::MoveRecord>(&decoded))
     moves.emplace_back(std::move(*move), at);
-  }
   return {};
 }
 
@@ -109,6 +105,11 @@ Result<> Engine::Impl::replay(const journal::RecoveredLane& lane) {
   // found, and only for mappings that still name that extent at that place.
   for (auto& [move, position] : moves) {
     SQ_TRY(core_.index->apply_move(move, std::nullopt));
+    for (const auto& stripe : move.stripes) {
+      SQ_TRY(const auto held, core_.index->find_stripe(stripe.segment, stripe.generation,
+                                                       stripe.stripe_block));
+      if (held) SQ_TRY(core_.pool->adopt(*held, true));
+    }
     core_.ledger.applied(core_.ledger.hold(position));
   }
   return {};
@@ -132,8 +133,11 @@ Async<> Engine::Impl::open() {
   SQ_CO_TRY(auto recovered, co_await core_.lane->recover(header.tail));
 
   SQ_CO_TRY(core_.index, co_await usable_index(checkpoint, header, recovered));
-  SQ_CO_TRY(core_.index->for_each_stripe(
-      [this](const format::StripeDescriptor& stripe) { core_.pool->adopt(stripe); }));
+  Result<> adopted;
+  SQ_CO_TRY(core_.index->for_each_stripe([&](const format::StripeDescriptor& stripe) {
+    if (adopted.ok()) adopted = core_.pool->adopt(stripe, true);
+  }));
+  SQ_CO_TRY(std::move(adopted));
   for (const auto id : core_.index->groups()) group(id);
   for (std::uint32_t i = 1; i <= core_.options.groups; ++i) group(GroupId(i));
   for (auto& [id, each] : groups_) SQ_CO_TRY(each->restore());

@@ -58,7 +58,7 @@ bool EngineRun::begin() {
     store::CreateVolume request;
     request.name = "v" + std::to_string(i);
     request.size_bytes = (1 + dice(3)) << 20;
-    request.extent_bytes = 4096u << dice(7);
+    request.extent_bytes = 4096u << dice(6);
     request.group = GroupId(1 + static_cast<std::uint32_t>(dice(shape_.groups)));
     const auto made = node_->process().run(node_->engine()->create_volume(request));
     if (!made.ok()) {
@@ -149,14 +149,16 @@ Task<void> EngineRun::write_once() {
 
 Task<void> EngineRun::read_once(std::size_t volume, std::uint64_t first, std::uint64_t count) {
   const auto began = tick();
+  volumes_[volume].model.begin_read(began);
   const auto reply =
       co_await node_->engine()->read(volumes_[volume].id, first * kSectorBytes,
                                      static_cast<std::uint32_t>(count * kSectorBytes));
   if (!reply.ok()) {
+    volumes_[volume].model.end_read(began);
     violation("read of " + volumes_[volume].name + ": " + reply.error().message);
     co_return;
   }
-  if (auto wrong = volumes_[volume].model.check(first, reply->data.bytes(), began))
+  if (auto wrong = volumes_[volume].model.check(first, reply->data.bytes(), began, tick()))
     violation("read of " + volumes_[volume].name + ": " + *wrong);
 }
 
@@ -165,8 +167,10 @@ Task<void> EngineRun::status_once() {
   const auto volume = dice(volumes_.size());
   const auto began = tick();
   const auto size = volumes_[volume].model.sectors() * kSectorBytes;
+  volumes_[volume].model.begin_read(began);
   const auto extents = co_await node_->engine()->block_status(volumes_[volume].id, 0, size, 4096);
   if (!extents.ok()) {
+    volumes_[volume].model.end_read(began);
     violation("block status: " + extents.error().message);
     co_return;
   }
@@ -174,9 +178,11 @@ Task<void> EngineRun::status_once() {
   for (const auto& extent : *extents) {
     if (!extent.hole || extent.length == 0) continue;
     const auto middle = (extent.offset + extent.length / 2) / kSectorBytes;
-    if (auto wrong = volumes_[volume].model.check(middle, zeros, began))
+    if (auto wrong = volumes_[volume].model.check(middle, zeros, began, tick()))
       violation("block status calls data a hole: " + *wrong);
+    volumes_[volume].model.begin_read(began);
   }
+  volumes_[volume].model.end_read(began);
 }
 
 Task<void> EngineRun::client(std::uint64_t operations) {
@@ -296,11 +302,12 @@ void EngineRun::check_snapshots() {
     const auto first = dice(sectors);
     const auto count = 1 + dice(std::min<std::uint64_t>(sectors - first, 2048));
     const auto began = tick();
+    snapshot.model.begin_read(began);
     const auto reply = node_->process().run(node_->engine()->read(
         volumes_[snapshot.volume].id, first * kSectorBytes,
         static_cast<std::uint32_t>(count * kSectorBytes), snapshot.id));
     if (!reply.ok()) return violation("snapshot " + snapshot.id + ": " + reply.error().message);
-    if (auto wrong = snapshot.model.check(first, reply->data.bytes(), began))
+    if (auto wrong = snapshot.model.check(first, reply->data.bytes(), began, tick()))
       return violation("snapshot " + snapshot.id + ": " + *wrong);
   }
 }

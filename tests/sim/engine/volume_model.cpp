@@ -16,7 +16,7 @@ void fill_sector(std::uint64_t token, MutableBytes sector) {
 void VolumeModel::begin(std::uint64_t first, std::uint64_t count, std::uint64_t token,
                         std::uint64_t now) {
   for (auto i = first; i < first + count; ++i)
-    sectors_[i].push_back({token == 0 ? 0 : token + (i - first), now, kInFlight});
+    sectors_[i].push_back({token == 0 ? 0 : token + (i - first), now, kNever});
 }
 
 void VolumeModel::end(std::uint64_t first, std::uint64_t count, std::uint64_t token,
@@ -35,17 +35,26 @@ void VolumeModel::end(std::uint64_t first, std::uint64_t count, std::uint64_t to
     self->ended = now;
     if (outcome == Outcome::kUnknown) continue;
     // What had ended before this one began is overwritten.
-    std::erase_if(sector, [&](const Entry& entry) { return entry.ended <= began; });
+    for (auto& entry : sector)
+      if (entry.ended <= began && entry.replaced == kNever) entry.replaced = now;
+    forget(sector);
   }
 }
 
+void VolumeModel::forget(Sector& sector) const {
+  const auto oldest = reading_.empty() ? kNever - 1 : *reading_.begin();
+  std::erase_if(sector, [&](const Entry& entry) { return entry.replaced <= oldest; });
+}
+
 std::optional<std::string> VolumeModel::check(std::uint64_t first, Bytes bytes,
-                                              std::uint64_t began) {
+                                              std::uint64_t began, std::uint64_t now) {
+  end_read(began);
   std::array<std::byte, kSectorBytes> expected;
   for (std::size_t at = 0; at < bytes.size(); at += kSectorBytes) {
     auto& sector = sectors_[first + at / kSectorBytes];
     const auto got = bytes.subspan(at, kSectorBytes);
     const auto shown = std::find_if(sector.begin(), sector.end(), [&](const Entry& entry) {
+      if (entry.replaced <= began) return false;
       fill_sector(entry.token, expected);
       return std::equal(got.begin(), got.end(), expected.begin());
     });
@@ -53,17 +62,21 @@ std::optional<std::string> VolumeModel::check(std::uint64_t first, Bytes bytes,
       return "sector " + std::to_string(first + at / kSectorBytes) + " shows none of the " +
              std::to_string(sector.size()) + " contents that it may have";
     const auto token = shown->token;
-    std::erase_if(sector, [&](const Entry& entry) {
-      return entry.token != token && entry.ended <= began;
-    });
+    for (auto& entry : sector)
+      if (entry.token != token && entry.ended <= began && entry.replaced == kNever)
+        entry.replaced = now;
+    forget(sector);
   }
   return std::nullopt;
 }
 
 void VolumeModel::crashed(std::uint64_t now) {
-  for (auto& sector : sectors_)
+  reading_.clear();
+  for (auto& sector : sectors_) {
     for (auto& entry : sector)
-      if (entry.ended == kInFlight) entry.ended = now;
+      if (entry.ended == kNever) entry.ended = now;
+    forget(sector);
+  }
 }
 
 }  // namespace square::sim

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,21 +33,29 @@ class VolumeModel {
   void end(std::uint64_t first, std::uint64_t count, std::uint64_t token, std::uint64_t began,
            std::uint64_t now, Outcome outcome);
 
-  // Nothing, or what is wrong with these bytes, which were read between `began` and now.
-  std::optional<std::string> check(std::uint64_t first, Bytes bytes, std::uint64_t began);
+  // A read begins; its check() (or end_read, when it gave no bytes) must follow.
+  void begin_read(std::uint64_t now) { reading_.insert(now); }
+  void end_read(std::uint64_t began) { reading_.erase(reading_.find(began)); }
+  // Nothing, or what is wrong with these bytes, which were read between `began` and `now`.
+  std::optional<std::string> check(std::uint64_t first, Bytes bytes, std::uint64_t began,
+                                   std::uint64_t now);
 
   // Everything in flight is now of unknown outcome: its process is gone.
   void crashed(std::uint64_t now);
 
  private:
+  static constexpr std::uint64_t kNever = ~0ull;
   struct Entry {
     std::uint64_t token = 0;
     std::uint64_t began = 0;
-    std::uint64_t ended = 0;  // kInFlight while it runs
+    std::uint64_t ended = 0;         // kNever while it runs
+    std::uint64_t replaced = kNever;  // a read that began earlier may still show it
   };
-  static constexpr std::uint64_t kInFlight = ~0ull;
   using Sector = std::vector<Entry>;
+  void forget(Sector& sector) const;
+
   std::vector<Sector> sectors_;
+  std::multiset<std::uint64_t> reading_;  // when the reads in flight began
 };
 
 }  // namespace square::sim
