@@ -125,6 +125,7 @@ class NodeProcess {
     rpc::ControlServerOptions control{config_.control, config_.cell.to_string()};
     control_ = std::make_unique<rpc::ControlServer>(loop_, *control_service_, std::move(control),
                                                     log_);
+    rpc::route_grpc_log(log_);
     SQ_CO_TRY(control_->start(rpc::server_credentials(
         {config_.tls_certificate, config_.tls_key, config_.tls_ca})));
     server_->serve(std::move(listener));

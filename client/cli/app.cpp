@@ -1,5 +1,7 @@
 #include "client/cli/app.hpp"
 
+#include <stdlib.h>
+
 #include <CLI/CLI.hpp>
 
 #include "base/units.hpp"
@@ -252,6 +254,9 @@ class App {
 
 }  // namespace
 
-int run(int argc, const char* const* argv) { return App().run(argc, argv); }
+int run(int argc, const char* const* argv) {
+  setenv("GRPC_VERBOSITY", "NONE", 0);  // our own errors say it, once
+  return App().run(argc, argv);
+}
 
 }  // namespace square::cli

@@ -91,7 +91,7 @@ Result<> Playground::load() {
   auto bytes = files_.read(folder_ + "/playground.json", 1u << 20);
   if (!bytes.ok() && bytes.code() == Code::kNotFound)
     return Error{Code::kNotFound, "there is no playground in " + folder_};
-  SQ_TRY(std::move(bytes).context("read the playground"));
+  if (!bytes.ok()) return std::move(bytes).error().context("read the playground");
   const auto document = Json::parse(as_text(*bytes), nullptr, false);
   if (!document.is_object() || !document.contains("nodes"))
     return Error{Code::kCorrupt, folder_ + "/playground.json is not what a playground wrote"};

@@ -25,8 +25,8 @@ Error errno_error(const std::string& what) {
   return {Code::kIo, what + ": " + std::strerror(errno)};
 }
 
-// In the child: never returns.
-[[noreturn]] void become(const std::vector<std::string>& words, int log) {
+// In the child: never returns. `begun` closes when the program runs.
+[[noreturn]] void become(const std::vector<std::string>& words, int log, int begun) {
   std::vector<char*> arguments;
   for (const auto& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
@@ -35,6 +35,7 @@ Error errno_error(const std::string& what) {
   dup2(log, STDOUT_FILENO);
   dup2(log, STDERR_FILENO);
   execv(arguments[0], arguments.data());
+  dprintf(begun, "x");
   dprintf(STDERR_FILENO, "cannot run %s: %s\n", arguments[0], std::strerror(errno));
   _exit(127);
 }
@@ -42,13 +43,20 @@ Error errno_error(const std::string& what) {
 Result<int> spawn(const std::vector<std::string>& words, const std::string& log, bool detached) {
   const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd < 0) return errno_error("open " + log);
+  int begun[2];
+  if (pipe2(begun, O_CLOEXEC) != 0) return errno_error("pipe");
   const int pid = fork();
   if (pid == 0) {
     if (detached) setsid();
-    become(words, fd);
+    become(words, fd, begun[1]);
   }
   close(fd);
+  close(begun[1]);
+  char failed = 0;
+  const auto got = read(begun[0], &failed, 1);  // waits until the program runs
+  close(begun[0]);
   if (pid < 0) return errno_error("fork");
+  if (got > 0) return Error{Code::kNotFound, "cannot run " + words[0]};
   return pid;
 }
 

@@ -1,5 +1,6 @@
 #include "rpc/credentials.hpp"
 
+#include <grpc/support/log.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
@@ -46,7 +47,22 @@ class NodeOfCell final : public tls::ExternalCertificateVerifier {
   std::string cell_;
 };
 
+// gRPC takes a plain function: the one place where a sink has to be kept beside its user.
+LogSink& grpc_sink() {
+  static LogSink sink;
+  return sink;
+}
+
+void take_grpc_line(gpr_log_func_args* line) {
+  if (grpc_sink()) grpc_sink()(LogLevel::kWarning, "control plane: " + std::string(line->message));
+}
+
 }  // namespace
+
+void route_grpc_log(LogSink log) {
+  grpc_sink() = std::move(log);
+  gpr_set_log_function(take_grpc_line);
+}
 
 std::shared_ptr<grpc::ServerCredentials> server_credentials(const TlsFiles& files) {
   tls::TlsServerCredentialsOptions options(watch(files));

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "base/log.hpp"
 #include "base/result.hpp"
 
 namespace square::rpc {
@@ -19,5 +20,8 @@ std::shared_ptr<grpc::ServerCredentials> server_credentials(const TlsFiles& file
 // Takes only a node of `cell` as the server, whatever its host name.
 std::shared_ptr<grpc::ChannelCredentials> channel_credentials(const TlsFiles& files,
                                                               const std::string& cell);
+
+// gRPC's own lines, such as refused handshakes, go to `log`. The process's first use of gRPC.
+void route_grpc_log(LogSink log);
 
 }  // namespace square::rpc
