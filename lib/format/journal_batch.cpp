@@ -5,9 +5,9 @@
 namespace square::format {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x6C6A7153;      // "Sqjl"
-constexpr std::size_t kChainAt = 104;             // what is before is covered by the chain hash
-constexpr std::size_t kChecksumAt = 120;          // what is before is covered by the checksum
+constexpr std::uint32_t kMagic = 0x6C6A7153;  // "Sqjl"
+constexpr std::size_t kChainAt = 104;         // what is before is covered by the chain hash
+constexpr std::size_t kChecksumAt = 120;      // what is before is covered by the checksum
 constexpr std::uint32_t kBodyBytesMax = 1u << 30;
 
 Hash128 chain_of(Bytes header, Bytes body) {

@@ -52,7 +52,8 @@ struct JournalBatch {
   std::vector<Buffer> records;  // slices of `bytes`
 };
 
-// Fills in records, body_bytes and chain; `length` too unless it was set (a filler, without records).
+// Fills in records, body_bytes and chain; `length` too unless it was set (a filler, without
+// records).
 JournalBatch encode_journal_batch(JournalHeader header, std::span<const BufferChain> records);
 
 // From the first 128 bytes of `bytes` alone. Errors: kCorrupt; kUnsupported: a valid header of a

@@ -1,6 +1,6 @@
 #pragma once
-// Appends that wait for a batch: in the order of the calls, but whoever waits for room holds up only
-// those with the same or a shallower reserve.
+// Appends that wait for a batch: in the order of the calls, but whoever waits for room holds up
+// only those with the same or a shallower reserve.
 
 #include <array>
 #include <deque>

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/probe.hpp"
+
 namespace square::journal {
 namespace {
 
-// How far a chain comes: the epoch first, then the position; the hash only makes the choice certain.
+// How far a chain comes: the epoch first, then the position; the hash only makes the choice
+// certain.
 using Reach = std::tuple<Epoch, LanePosition, format::Hash128>;
 
 }  // namespace
@@ -45,8 +48,10 @@ std::vector<Candidate*> ChainFinder::path() {
   const auto best_after = [&](const format::LanePoint& point) {
     Candidate* best = nullptr;
     auto [at, end] = candidates_.equal_range({point.position, point.chain});
-    for (; at != end; ++at)
+    for (; at != end; ++at) {
+      if (best != nullptr) SQ_PROBE("journal branches");
       if (best == nullptr || reach.at(&at->second) > reach.at(best)) best = &at->second;
+    }
     return best;
   };
   // Ends lie above starts, so what follows a candidate has been judged before it.

@@ -2,12 +2,13 @@
 // Which of the batches found on the disks are the log: recovery's decision, without I/O.
 //
 // Every valid header of this pool and lane is a candidate, whatever its body. The log starts at the
-// highest tail that any of them, or the checkpoint, names, and goes along the chain that reaches the
-// highest epoch, then the farthest. A candidate whose body no copy has is dropped, and the choice is
-// made anew. Why that finds every durable batch: two chains part only where the older one's batch
-// was not durable when the newer one's process recovered; from then on only the newer, whose epoch
-// is higher, can have durable batches beyond that point. So stale batches of the older one, also
-// beyond the end, and also on disks that were away, do no harm however many of them are left.
+// highest tail that any of them, or the checkpoint, names, and goes along the chain that reaches
+// the highest epoch, then the farthest. A candidate whose body no copy has is dropped, and the
+// choice is made anew. Why that finds every durable batch: two chains part only where the older
+// one's batch was not durable when the newer one's process recovered; from then on only the newer,
+// whose epoch is higher, can have durable batches beyond that point. So stale batches of the older
+// one, also beyond the end, and also on disks that were away, do no harm however many of them are
+// left.
 
 #include <map>
 #include <utility>
@@ -20,10 +21,10 @@ namespace square::journal {
 
 struct Candidate {
   format::JournalHeader header;
-  std::vector<Slot> copies;  // slots with this header
-  std::vector<Slot> good;    // of these, whose body was read and fits
+  std::vector<Slot> copies;     // slots with this header
+  std::vector<Slot> good;       // of these, whose body was read and fits
   std::vector<Buffer> records;  // from a good copy
-  bool verified = false;     // all copies were read
+  bool verified = false;        // all copies were read
 };
 
 class ChainFinder {

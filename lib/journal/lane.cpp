@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/planted.hpp"
+#include "base/probe.hpp"
 #include "journal/lane_impl.hpp"
 
 namespace square::journal {
@@ -78,6 +80,7 @@ Lane::Impl::Plan Lane::Impl::plan_batch() {
     const bool over_end = length > to_ring_end;
     if (over_end && !plan.records.empty()) break;
     if (!core_.fits(length + (over_end ? to_ring_end : 0), append->reserve)) {
+      SQ_PROBE("journal append waits for room");
       blocked = static_cast<int>(append->reserve);
       plan.blocked = true;
       continue;
@@ -95,8 +98,10 @@ bool Lane::Impl::start_next_batch() {
   if (!plan.records.empty()) {
     start_batch(std::move(plan.records), 0);
   } else if (plan.filler) {
+    SQ_PROBE("journal filler before the ring's end");
     start_batch({}, static_cast<std::uint32_t>(core_.bytes_to_ring_end()));
   } else if (plan.blocked && core_.tail_untold() && core_.fits(kBlockBytes, Reserve::kTail)) {
+    SQ_PROBE("journal batch that only tells the tail");
     start_batch({}, 0);
   } else {
     return false;
@@ -127,6 +132,7 @@ Task<void> Lane::Impl::run_batch(InFlightPtr batch) {
     }
     write_missing_copies(batch, live);
     if (flushed(*batch)) advance();
+    if (SQ_PLANTED("lane_order") && !batch->durable && flushed(*batch)) report(*batch);
     if (!batch->durable && !halted_) co_await batch->changed.wait();
   }
 }
@@ -143,10 +149,12 @@ void Lane::Impl::write_missing_copies(const InFlightPtr& batch, const std::vecto
 Task<void> Lane::Impl::write_copy(InFlightPtr batch, Slot slot) {
   const auto losses_before = losses(slot);
   BufferChain chain{batch->batch.bytes};
-  auto done = co_await disks_.write(slot, core_.journal_offset(batch->position()), std::move(chain));
-  if (done.ok()) done = co_await disks_.flush(slot);
+  auto done =
+      co_await disks_.write(slot, core_.journal_offset(batch->position()), std::move(chain));
+  if (done.ok() && !SQ_PLANTED("ack_before_flush")) done = co_await disks_.flush(slot);
   batch->writing.erase(slot);
   if (!done.ok()) {
+    SQ_PROBE("journal copy of a batch in flight failed");
     request_failed(slot, losses_before);
   } else if (losses(slot) == losses_before) {
     core_.add_copy(batch->position(), slot);
@@ -175,6 +183,7 @@ void Lane::Impl::advance() {
 }
 
 void Lane::Impl::report(InFlight& batch) {
+  if (std::exchange(batch.reported, true)) return;
   const auto& header = batch.batch.header;
   DurableRecord record{header.position, header.end(), 0, header.epoch, {}};
   for (const auto& bytes : batch.batch.records) {
@@ -236,6 +245,7 @@ void Lane::Impl::slot_joined(Slot slot) {
 
 void Lane::Impl::halt() {
   if (std::exchange(halted_, true)) return;
+  SQ_PROBE("journal halted");
   for (const auto& batch : std::exchange(in_flight_, {})) {
     for (const auto& append : batch->appends) {
       append->result = unavailable();
@@ -290,9 +300,7 @@ LanePoint Lane::point_at(LanePosition position) const {
   return impl_->core().point_at_or_below(position);
 }
 LanePoint Lane::durable_point() const { return impl_->core().durable_point(); }
-std::uint64_t Lane::used_bytes() const {
-  return next().value - impl_->core().reusable().value;
-}
+std::uint64_t Lane::used_bytes() const { return next().value - impl_->core().reusable().value; }
 std::uint64_t Lane::ring_bytes() const { return impl_->core().config().ring_bytes; }
 std::uint32_t Lane::record_bytes_max() const { return impl_->core().record_bytes_max(); }
 bool Lane::halted() const { return impl_->halted(); }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/planted.hpp"
+#include "base/probe.hpp"
 #include "journal/lane_impl.hpp"
 
 namespace square::journal {
@@ -12,6 +14,7 @@ constexpr std::uint64_t kRoundBytes = 4u << 20;
 }  // namespace
 
 bool Lane::Impl::copies_whole() const {
+  if (SQ_PLANTED("no_recopy")) return true;
   return !maybe_lacking_ || core_.lacking(live_slots(), 1).empty();
 }
 
@@ -53,7 +56,10 @@ Task<bool> Lane::Impl::copy_round() {
     if (stopping_) break;
     const auto bytes = co_await read_good(position);
     const auto* batch = core_.find(position);
-    if (bytes.empty() || batch == nullptr) continue;
+    if (bytes.empty() || batch == nullptr) {
+      SQ_PROBE("journal batch forgotten, or without a copy, while copied");
+      continue;
+    }
     for (const auto slot : core_.slots_to_write(*batch, live_slots())) {
       const auto losses_before = losses(slot);
       BufferChain chain{bytes};
@@ -98,6 +104,7 @@ Task<Buffer> Lane::Impl::read_good(LanePosition position) {
     }
     const auto decoded = format::decode_journal_batch(bytes);
     if (decoded.ok() && decoded->header == header) co_return bytes;
+    SQ_PROBE("journal copy rotten when copied from");
     core_.drop_copy(position, slot);
     ++losses_total_;
   }
@@ -121,7 +128,9 @@ Async<> Lane::Impl::restore_copies() {
     const auto live = live_slots();
     if (live.empty()) co_return Error{Code::kIo, named("no disk takes writes")};
     const auto losses_before = losses_total_;
-    if (const auto lacking = core_.lacking(live, 1); !lacking.empty()) {
+    const auto lacking = core_.lacking(live, 1);
+    if (!lacking.empty() && !SQ_PLANTED("no_recopy")) {
+      SQ_PROBE("journal batch copied again before the term");
       if (!co_await copy_round())
         co_return Error{Code::kIo, named("no copy left of the batch at ") +
                                        std::to_string(lacking.front().value)};
@@ -129,6 +138,7 @@ Async<> Lane::Impl::restore_copies() {
     }
     co_await flush_slots(live);
     if (losses_total_ == losses_before) break;
+    SQ_PROBE("journal disk lost while copies are restored");
   }
   core_.restored();
   maybe_lacking_ = false;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/planted.hpp"
+#include "base/probe.hpp"
+
 namespace square::journal {
 namespace {
 
@@ -69,17 +72,17 @@ void LaneCore::add(const format::JournalHeader& header) {
 }
 
 LiveBatch* LaneCore::find(LanePosition position) {
-  const auto at = std::lower_bound(live_.begin(), live_.end(), position,
-                                   [](const LiveBatch& batch, LanePosition wanted) {
-                                     return batch.header.position < wanted;
-                                   });
+  const auto at = std::lower_bound(
+      live_.begin(), live_.end(), position,
+      [](const LiveBatch& batch, LanePosition wanted) { return batch.header.position < wanted; });
   return at != live_.end() && at->header.position == position ? &*at : nullptr;
 }
 
 std::vector<Slot> LaneCore::slots_to_write(const LiveBatch& batch,
                                            const std::vector<Slot>& live) const {
   if (live.empty()) return {};
-  const auto wanted = std::min<std::size_t>(config_.copies, live.size());
+  auto wanted = std::min<std::size_t>(config_.copies, live.size());
+  if (SQ_PLANTED("skip_third_copy")) wanted = std::min<std::size_t>(wanted, config_.copies - 1u);
   auto have = static_cast<std::size_t>(
       std::count_if(live.begin(), live.end(), [&](Slot slot) { return batch.has(slot); }));
   const auto position = batch.header.position.value;
@@ -112,9 +115,9 @@ void LaneCore::advance() {
 }
 
 format::LanePoint LaneCore::point_at_or_below(LanePosition position) const {
-  const auto at = std::partition_point(
-      live_.begin(), live_.end(),
-      [&](const LiveBatch& batch) { return batch.header.end() <= position; });
+  const auto at = std::partition_point(live_.begin(), live_.end(), [&](const LiveBatch& batch) {
+    return batch.header.end() <= position;
+  });
   return at == live_.end() ? next_ : at->header.before();
 }
 
@@ -123,6 +126,7 @@ void LaneCore::set_tail(LanePosition tail) {
   if (tail <= tail_.position) return;
   const auto point = point_at_or_below(tail);
   if (point.position > tail_.position) tail_ = point;
+  if (SQ_PLANTED("reuse_before_tail_flushed")) reusable_ = tail_.position;
 }
 
 void LaneCore::tail_is_in_checkpoint(LanePosition tail) {
@@ -152,6 +156,7 @@ std::vector<LanePosition> LaneCore::lacking(const std::vector<Slot>& live,
 
 void LaneCore::recovered(format::LanePoint tail, LanePosition checkpoint_tail,
                          std::vector<LiveBatch> batches) {
+  if (checkpoint_tail < tail.position) SQ_PROBE("journal tail newer than the checkpoint's");
   SQ_CHECK(live_.empty() && next_.position.value == 0, "a lane is recovered once");
   tail_ = durable_ = next_ = tail;
   reusable_ = told_ = checkpoint_tail;

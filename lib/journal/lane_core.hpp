@@ -99,7 +99,7 @@ class LaneCore {
   std::deque<LiveBatch> live_;  // contiguous; from at most reusable() up to next()
   format::LanePoint tail_, durable_, next_;
   LanePosition reusable_;
-  LanePosition told_;           // highest tail in any batch made
+  LanePosition told_;  // highest tail in any batch made
   std::optional<LanePosition> held_;
 };
 

@@ -44,6 +44,7 @@ class Lane::Impl {
     std::set<Slot> writing;
     env::Event changed;
     bool durable = false;
+    bool reported = false;
   };
   using InFlightPtr = std::shared_ptr<InFlight>;
   struct Plan {
@@ -108,12 +109,12 @@ class Lane::Impl {
 
   std::map<Slot, std::uint64_t> losses_;  // how often each was lost: tells one disk from the next
   std::uint64_t losses_total_ = 0;
-  std::set<Slot> distrusted_;             // failed here, and nobody has announced it yet
-  bool maybe_lacking_ = false;            // false: every durable batch has its copies
-  env::Event copies_work_;                // for the copier
+  std::set<Slot> distrusted_;   // failed here, and nobody has announced it yet
+  bool maybe_lacking_ = false;  // false: every durable batch has its copies
+  env::Event copies_work_;      // for the copier
   env::Event copies_done_;
 
-  std::optional<ChainFinder> finder_;     // during recover()
+  std::optional<ChainFinder> finder_;  // during recover()
   std::uint32_t disks_scanned_ = 0;
   Result<> scan_error_;
   Epoch highest_epoch_;

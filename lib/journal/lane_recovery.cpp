@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/planted.hpp"
+#include "base/probe.hpp"
 #include "journal/lane_impl.hpp"
 
 namespace square::journal {
@@ -92,6 +94,7 @@ Task<std::vector<Candidate*>> Lane::Impl::verified_path() {
       co_await reads.join();
     }
     if (!finder_->drop_bad()) co_return path;
+    SQ_PROBE("journal batch on the chain is torn on every disk");
   }
 }
 
@@ -105,7 +108,10 @@ Task<void> Lane::Impl::verify(Candidate* candidate) {
     if (!done.ok()) request_failed(slot, losses_before);
     if (losses(slot) != losses_before) continue;
     auto decoded = format::decode_journal_batch(bytes);
-    if (!decoded.ok() || decoded->header != candidate->header) continue;
+    if (!decoded.ok() || decoded->header != candidate->header) {
+      SQ_PROBE("journal copy torn or rotten");
+      continue;
+    }
     candidate->good.push_back(slot);
     if (candidate->good.size() == 1) candidate->records = std::move(decoded->records);
   }
@@ -114,11 +120,10 @@ Task<void> Lane::Impl::verify(Candidate* candidate) {
 
 Result<> Lane::Impl::check_no_hole(LanePosition end) const {
   const auto claim = finder_->durable_claim();
-  if (end >= claim) return {};
+  if (end >= claim || SQ_PLANTED("cut_hole")) return {};
   return Error{Code::kDataLoss, named("no valid copy of what lies from position ") +
-                                    std::to_string(end.value) +
-                                    " on, though everything below " + std::to_string(claim.value) +
-                                    " was durable"};
+                                    std::to_string(end.value) + " on, though everything below " +
+                                    std::to_string(claim.value) + " was durable"};
 }
 
 }  // namespace square::journal

@@ -199,7 +199,7 @@ Async<> CheckpointStore::write(Checkpoint checkpoint, Pool::ReadFile read) {
     co_return Error{Code::kInvalid, "a checkpoint must be newer than the one before it"};
   const auto begun = segments_->checkpoint_begins();
   Stripes written;
-  auto kept = co_await store_all(std::move(checkpoint), read, written);
+  auto kept = co_await store_all(std::move(checkpoint), read, begun, written);
   Result<> labelled;
   if (kept.ok()) {
     // Everything that the labels are going to name is flushed on all its disks.
@@ -221,7 +221,7 @@ Async<> CheckpointStore::write(Checkpoint checkpoint, Pool::ReadFile read) {
 
 Async<CheckpointStore::Kept> CheckpointStore::store_all(Checkpoint checkpoint,
                                                         const Pool::ReadFile& read,
-                                                        Stripes& written) {
+                                                        std::uint64_t begun, Stripes& written) {
   Kept kept;
   kept.manifest.pool = members_->pool();
   kept.manifest.id = checkpoint.id;
@@ -251,7 +251,7 @@ Async<CheckpointStore::Kept> CheckpointStore::store_all(Checkpoint checkpoint,
     SQ_CO_TRY(auto stored, co_await store_file(std::move(file), read, written));
     kept.manifest.files.push_back(std::move(stored));
   }
-  kept.manifest.segments = segments_->entries();
+  kept.manifest.segments = segments_->entries(begun);
   SQ_CO_TRY(kept.ref, co_await store_manifest(kept.manifest, written));
   co_return std::move(kept);
 }

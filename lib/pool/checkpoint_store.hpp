@@ -44,7 +44,8 @@ class CheckpointStore {
   Async<format::CheckpointRef> store_manifest(format::CheckpointManifest manifest,
                                               Stripes& written);
   Async<format::StripeDescriptor> store_stripe(Buffer bytes, Stripes& written);
-  Async<Kept> store_all(Checkpoint checkpoint, const Pool::ReadFile& read, Stripes& written);
+  Async<Kept> store_all(Checkpoint checkpoint, const Pool::ReadFile& read, std::uint64_t begun,
+                        Stripes& written);
   const format::ManifestFile* find_file(const CheckpointFile& file) const;
   std::vector<SegmentId> mostly_dead() const;
   std::uint32_t piece_bytes() const;

@@ -40,6 +40,7 @@ void Pool::Impl::watch(const MemberDiskPtr& disk) {
 void Pool::Impl::disk_failed(MemberDisk& disk) {
   const auto slot = members->note_failed(disk);
   if (!slot) return;
+  segments->close_open_segments_with(*slot);
   if (!serving_) {
     lost_before_serving_.push_back(*slot);
     return;
@@ -135,44 +136,43 @@ DiskStatus Pool::Impl::status_of(Slot slot) const {
   return out;
 }
 
+DiskStatus Pool::Impl::status_of(const MemberDisk& spare) const {
+  DiskStatus out;
+  out.id = spare.label.disk;
+  out.path = spare.path();
+  out.size_bytes = spare.size_bytes();
+  out.state = spare.failed() ? DiskState::kFailed : DiskState::kSpare;
+  out.why = spare.why();
+  out.read_errors = spare.read_errors;
+  out.write_errors = spare.write_errors;
+  return out;
+}
+
 std::vector<DiskStatus> Pool::Impl::disks() const {
   std::vector<DiskStatus> out;
   for (Slot slot; slot < members->slots_end(); slot = slot.next()) out.push_back(status_of(slot));
-  auto next = members->slots_end();
-  for (const auto& spare : members->spares()) {
-    DiskStatus status;
-    status.slot = next;
-    status.id = spare->label.disk;
-    status.path = spare->path();
-    status.size_bytes = spare->size_bytes();
-    status.state = spare->failed() ? DiskState::kFailed : DiskState::kSpare;
-    status.why = spare->why();
-    status.read_errors = spare->read_errors;
-    status.write_errors = spare->write_errors;
-    out.push_back(std::move(status));
-    next = next.next();
+  for (const auto& spare : members->spares()) out.push_back(status_of(*spare));
+  for (std::size_t slot = 0; slot < members->failures().size(); ++slot) {
+    const auto& failure = members->failures()[slot];
+    if (!failure || failure->id == out[slot].id) continue;
+    auto& status = out.emplace_back();
+    status.id = failure->id;
+    status.path = failure->path;
+    status.state = DiskState::kFailed;
+    status.why = failure->why + "; replaced in slot " + std::to_string(slot);
   }
   for (const auto& disk : members->bystanders()) {
     // The disk that its slot knows by name explains why the slot is empty.
-    if (disk.slot && out[disk.slot->value].id == disk.id &&
-        out[disk.slot->value].state == DiskState::kMissing) {
-      auto& status = out[disk.slot->value];
-      status.path = disk.path;
-      status.state = disk.state;
-      status.why = disk.why;
-      status.size_bytes = disk.size_bytes;
-      continue;
-    }
-    DiskStatus status;
-    status.slot = next;
+    const bool explains = disk.slot && out[disk.slot->value].id == disk.id &&
+                          out[disk.slot->value].state == DiskState::kMissing;
+    auto& status = explains ? out[disk.slot->value] : out.emplace_back();
     status.id = disk.id;
     status.path = disk.path;
     status.state = disk.state;
     status.why = disk.why;
     status.size_bytes = disk.size_bytes;
-    out.push_back(std::move(status));
-    next = next.next();
   }
+  for (std::size_t i = 0; i < out.size(); ++i) out[i].slot = Slot(static_cast<std::uint16_t>(i));
   return out;
 }
 

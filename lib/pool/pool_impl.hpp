@@ -71,6 +71,7 @@ class Pool::Impl {
   Task<void> run_rebuild(bool look);
   Task<void> run_scrub(SegmentId from);
   DiskStatus status_of(Slot slot) const;
+  DiskStatus status_of(const MemberDisk& spare) const;
   std::string take_spares();
 
   std::function<void(Slot)> on_slot_lost_;

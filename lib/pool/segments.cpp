@@ -197,6 +197,11 @@ void SegmentTable::close(SegmentId id) {
   if (at(id).state == State::kOpen) use(id).state = State::kClosed;
 }
 
+void SegmentTable::close_open_segments_with(Slot slot) {
+  for (const auto open : open_)
+    if (open && std::ranges::find(at(*open).slots, slot) != at(*open).slots.end()) close(*open);
+}
+
 void SegmentTable::release(SegmentId id) {
   auto& segment = use(id);
   if (segment.state == State::kReleased || segment.state == State::kDiscarding) return;
@@ -256,12 +261,13 @@ std::vector<SegmentId> SegmentTable::closed_data_segments() const {
   return ids;
 }
 
-std::vector<format::SegmentEntry> SegmentTable::entries() const {
+std::vector<format::SegmentEntry> SegmentTable::entries(std::uint64_t number) const {
   std::vector<format::SegmentEntry> list;
   for (std::uint32_t i = 0; i < size(); ++i) {
     const auto& segment = segments_[i];
-    // One whose checkpoint is done is named by nothing any more.
     if (segment.state == State::kFree || segment.state == State::kDiscarding) continue;
+    if (segment.state == State::kReleased && segment.released_at < number) continue;
+    if (segment.kind == StripeClass::kIndex) continue;
     format::SegmentEntry entry;
     entry.segment = SegmentId(i);
     entry.generation = segment.generation;

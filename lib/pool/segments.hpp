@@ -76,6 +76,8 @@ class SegmentTable {
   Result<Range> allocate(StripeClass kind, const std::vector<Slot>& live_slots,
                          std::span<const std::uint32_t> item_bytes);
   void close(SegmentId id);
+  // Its disk is gone: what another one has in that slot later belongs to later segments.
+  void close_open_segments_with(Slot slot);
   // Segments that `kind` may not take.
   std::uint32_t reserve(StripeClass kind) const;
   std::uint32_t free_for(StripeClass kind) const;
@@ -105,7 +107,9 @@ class SegmentTable {
   };
 
   std::vector<SegmentId> closed_data_segments() const;
-  std::vector<format::SegmentEntry> entries() const;
+  // What is in use once checkpoint `number` is done. Not those of checkpoint files: their stripes
+  // name them.
+  std::vector<format::SegmentEntry> entries(std::uint64_t number) const;
   Result<> check_fits(const format::StripeDescriptor& stripe) const;
 
  private:

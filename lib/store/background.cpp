@@ -78,6 +78,7 @@ Task<void> Engine::Impl::background() {
 // One of each kind of work; true when there is more to do at once.
 Async<bool> Engine::Impl::background_round() {
   bool more = false;
+  const bool ticked = tick_;
   Result<> destaged;
   for (auto& [id, each] : groups_) {
     if (!should_destage(*each)) continue;
@@ -92,6 +93,10 @@ Async<bool> Engine::Impl::background_round() {
     SQ_CO_TRY(const bool purging, core_.index->purge_step(id, kMergeEntriesMax));
     more = more || merging || purging;
   }
+  if (ticked) {
+    SQ_PROBE("the pool was reconciled");
+    ignore(co_await core_.pool->reconcile(), "tried again at the next tick; disks say why");
+  }
   SQ_CO_TRY(const bool cleaned, co_await clean_some());
   more = more || cleaned;
   if (should_checkpoint()) {
@@ -102,6 +107,11 @@ Async<bool> Engine::Impl::background_round() {
     co_return destaged.error();
   }
   co_return more;
+}
+
+Task<void> Engine::Impl::copies_first() {
+  for (const auto slot : core_.pool->live_slots()) core_.lane->slot_joined(slot);
+  co_await core_.lane->wait_copies_whole();
 }
 
 Async<> Engine::Impl::drain() {

@@ -37,10 +37,16 @@ Result<> Engine::Impl::reclaim() {
 }
 
 std::optional<SegmentId> Engine::Impl::victim() {
+  const auto closed = core_.pool->closed_segments();
+  for (const auto segment : damaged_) {
+    if (std::find(closed.begin(), closed.end(), segment) == closed.end()) continue;
+    damaged_.erase(segment);
+    SQ_PROBE("a damaged segment is cleaned");
+    return segment;
+  }
   const auto status = core_.pool->status();
   const auto low = std::max(kFreeSegmentsLow, status.geometry.chunks * kFreePercentLow / 100);
   if (status.segments_free >= low) return std::nullopt;
-  const auto closed = core_.pool->closed_segments();
   const auto uses = core_.index->segment_uses();
   if (!uses.ok()) return std::nullopt;
   const index::SegmentUse* best = nullptr;

@@ -2,6 +2,7 @@
 // The engine's inside: recovery, background work, and the groups. Internal to lib/store.
 
 #include <map>
+#include <set>
 
 #include "store/group.hpp"
 
@@ -76,6 +77,7 @@ class Engine::Impl : public pool::StripeCatalog {
   Result<> reclaim();                  // cleaner.cpp
   Async<bool> clean_some();            // cleaner.cpp; true when something moved
   std::optional<SegmentId> victim();
+  Task<void> copies_first();           // the journal has its copies before anything is rebuilt
   Async<> move_extents(std::vector<format::MovedExtent> extents);
 
   index::KvFactory& index_files_;
@@ -85,6 +87,7 @@ class Engine::Impl : public pool::StripeCatalog {
   std::uint64_t applied_at_checkpoint_ = 0;
   bool tick_ = false;       // a second has passed: small leftovers are destaged too
   bool want_checkpoint_ = false;
+  std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
   bool stopping_ = false;
   bool stopped_ = false;
   env::Loop::TimerId timer_;

@@ -7,7 +7,7 @@ namespace square::store {
 
 namespace {
 
-constexpr std::size_t kDestageOperationsMax = 2048;  // bounds the placement record
+constexpr std::size_t kDestageOperationsMax = 1024;  // bounds the placement record
 constexpr int kStripeAttempts = 4;                   // a member may fail while its strip is written
 
 }  // namespace

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint32_t kSectorBytes = 512;
 constexpr std::uint32_t kSealInlineBytesMax = 128u << 10;  // above: about 50 us, a helper's work
+constexpr std::uint64_t kHoleBytesMax = 256ull << 20;  // bounds one batch of the index
 constexpr std::uint64_t kReserveSegments = 4;
 constexpr std::uint64_t kReservePercent = 2;
 
@@ -288,9 +289,13 @@ Async<> Group::zero_range(VolumeId volume, std::uint64_t offset, std::uint64_t l
                                     final_one ? request : RequestId{}));
   }
   if (!hole) co_return {};
-  Draft draft{OperationType::kHole, format::HoleBody{volume, first, last - first}, request};
-  SQ_CO_TRY(co_await log(std::move(draft)));
-  ++core_.stats.holes;
+  for (auto at = first; at < last; at += std::min(kHoleBytesMax, last - at)) {
+    const auto size = std::min(kHoleBytesMax, last - at);
+    const auto with = at + size == last ? request : RequestId{};
+    Draft draft{OperationType::kHole, format::HoleBody{volume, at, size}, with};
+    SQ_CO_TRY(co_await log(std::move(draft)));
+    ++core_.stats.holes;
+  }
   co_return {};
 }
 

@@ -12,6 +12,7 @@ using format::CheckpointHeader;
 namespace {
 
 constexpr std::uint32_t kImportPieceBytes = 1u << 20;
+constexpr std::uint32_t kRecordBytesNeeded = format::kOperationBytesMax + (128u << 10);
 
 bool on_chain(const journal::RecoveredLane& lane, const format::LanePoint& point) {
   return std::find(lane.points.begin(), lane.points.end(), point) != lane.points.end();
@@ -130,6 +131,8 @@ Async<> Engine::Impl::open() {
   lane.ring_bytes = geometry.journal_bytes;
   lane.copies = static_cast<std::uint8_t>(geometry.m + 1);
   core_.lane = std::make_unique<journal::Lane>(core_.env, *core_.pool, lane);
+  if (core_.lane->record_bytes_max() < kRecordBytesNeeded)
+    co_return Error{Code::kUnsupported, "the journal area of this pool is too small"};
   SQ_CO_TRY(auto recovered, co_await core_.lane->recover(header.tail));
 
   SQ_CO_TRY(core_.index, co_await usable_index(checkpoint, header, recovered));
@@ -153,7 +156,15 @@ Async<> Engine::Impl::open() {
                             checkpoint ? checkpoint->id.epoch : 0}) + 1;
   epoch_.random = core_.env.random.draw<std::uint64_t>();
   core_.lane->start(epoch_, [](const journal::DurableRecord&) {});
+  core_.pool->before_rebuild([this] { return copies_first(); });
+  core_.pool->on_damaged_stripe([this](const format::StripeDescriptor& stripe) {
+    damaged_.insert(stripe.segment);
+    core_.work.set();
+  });
   core_.pool->serve(epoch_.number, this, [this](Slot slot) { core_.lane->slot_lost(slot); });
+  // A crash loop must not fill the ring with term marks.
+  if (core_.lane->used_bytes() > core_.lane->ring_bytes() / 4 * 3)
+    SQ_CO_TRY(co_await checkpoint());
   for (auto& [id, each] : groups_)
     SQ_CO_TRY((co_await each->begin_term(epoch_)).context("begin a serving term"));
   last_checkpoint_ = core_.env.loop.now();

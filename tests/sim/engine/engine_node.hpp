@@ -16,7 +16,7 @@ struct NodeShape {
   std::uint8_t k = 8, m = 2, spares = 2;
   std::uint64_t disk_bytes = 24u << 20;
   std::uint32_t chunk_bytes = 256u << 10;
-  std::uint64_t journal_bytes = 4u << 20;
+  std::uint64_t journal_bytes = 8u << 20;
   std::uint32_t groups = 1;
   std::uint64_t write_buffer_bytes = 2u << 20;
   std::uint32_t direct_bytes_min = 128u << 10;

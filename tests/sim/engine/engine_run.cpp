@@ -58,7 +58,7 @@ bool EngineRun::begin() {
     store::CreateVolume request;
     request.name = "v" + std::to_string(i);
     request.size_bytes = (1 + dice(3)) << 20;
-    request.extent_bytes = 4096u << dice(6);
+    request.extent_bytes = 4096u << dice(6);  // up to 128 KiB
     request.group = GroupId(1 + static_cast<std::uint32_t>(dice(shape_.groups)));
     const auto made = node_->process().run(node_->engine()->create_volume(request));
     if (!made.ok()) {

@@ -1,5 +1,6 @@
 // The index against the plain model: random operations, two nodes with their own placement, merges,
 // purges, moves and crashes, compared at every snapshot.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "base/planted.hpp"
@@ -152,7 +153,14 @@ class World {
     auto live = must(node.index->live_extents(segment));
     if (below(2) == 0) catch_up(node);  // others get in between the copy and its record
     if (live.size() > 20) live.resize(20);
-    node.move(std::move(live));
+    node.move(live);
+    for (const auto& extent : must(node.index->live_extents(segment))) {
+      const auto& place = extent.from.place;
+      const bool old = std::any_of(live.begin(), live.end(), [&](const MovedExtent& m) {
+        return m.from.id == extent.from.id && m.from.place == place;
+      });
+      demand(!old, "an extent that was moved away is still named at its old place");
+    }
   }
   void finish_background(Node& node) {
     while (must(node.index->merge_step(kGroup, 7))) {
@@ -253,7 +261,7 @@ class World {
 }  // namespace
 
 TEST_CASE("random operations, moves, merges and crashes leave what a plain model has") {
-  const auto seed = GENERATE(range(1u, 25u));
+  const auto seed = GENERATE(range(1u, 17u));
   INFO("seed " << seed);
   REQUIRE_NOTHROW(World(seed).run(120));
 }
@@ -266,7 +274,7 @@ TEST_CASE("each planted bug of the index is found by the random operations") {
   CAPTURE(name);
   must(set_planted_bug(name));
   bool found = false;
-  for (unsigned seed = 1; seed <= 20 && !found; ++seed) {
+  for (unsigned seed = 1; seed <= 12 && !found; ++seed) {
     try {
       World(seed).run(120);
     } catch (const std::runtime_error&) {

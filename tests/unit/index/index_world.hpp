@@ -142,6 +142,8 @@ class Node {
             stripe.extents[i].byte_offset};
   }
 
+  void close_segment() { stripes_left = 0; }
+
   // The next `count` operations of the log, placed here, in one batch.
   void apply(const Log& log, std::size_t count = ~std::size_t{0}) {
     LaneEntry entry;
