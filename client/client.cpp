@@ -36,8 +36,7 @@ class Client::Impl {
   }
 
   void spawn(std::function<Task<void>(Core&)> start) {
-    loop_.post_from_any_thread(
-        [this, start = std::move(start)] { scope_.spawn(start(*core_)); });
+    loop_.post_from_any_thread([this, start = std::move(start)] { scope_.spawn(start(*core_)); });
   }
 
   env::AsioLoop& loop() { return loop_; }

@@ -45,7 +45,8 @@ class Volume {
 
 class Client {
  public:
-  // Connects with the first call that needs it. Errors: kNotFound, kDenied, kInvalid (certificates).
+  // Connects with the first call that needs it. Errors: kNotFound, kDenied, kInvalid
+  // (certificates).
   static Result<std::unique_ptr<Client>> start(const Config& config, ClientOptions options = {});
   // Calls in flight end with kCancelled or kOutcomeUnknown.
   ~Client();

@@ -67,8 +67,7 @@ Async<VolumeInfo> Core::open(std::string name) {
 Async<> Core::write(VolumeId volume, std::uint64_t offset, Buffer data) {
   if (data.size() > wire::kPayloadBytesMax)
     co_return Error{Code::kInvalid, "a write of more than 1 MiB"};
-  wire::Write request{options_.tenant, {},     {}, volume,
-                      offset,          ingest_hashes(offset, data.bytes())};
+  wire::Write request{options_.tenant, {}, {}, volume, offset, ingest_hashes(offset, data.bytes())};
   const auto units = data.size();
   SQ_CO_TRY(co_await call(std::move(request), std::move(data), units));
   co_return {};
@@ -76,8 +75,7 @@ Async<> Core::write(VolumeId volume, std::uint64_t offset, Buffer data) {
 
 Async<Buffer> Core::read(VolumeId volume, std::uint64_t offset, std::uint32_t length,
                          std::string snapshot) {
-  if (length > wire::kPayloadBytesMax)
-    co_return Error{Code::kInvalid, "a read of more than 1 MiB"};
+  if (length > wire::kPayloadBytesMax) co_return Error{Code::kInvalid, "a read of more than 1 MiB"};
   wire::Read request{options_.tenant, volume, offset, length, std::move(snapshot)};
   SQ_CO_TRY(auto reply, co_await call(std::move(request), {}, length));
   if (reply.payload.size() != length)
@@ -101,8 +99,9 @@ Async<> Core::flush(VolumeId volume) {
 Async<std::vector<StatusRun>> Core::block_status(VolumeId volume, std::uint64_t offset,
                                                  std::uint64_t length, std::uint32_t count_max,
                                                  std::string snapshot) {
-  wire::BlockStatus request{options_.tenant, volume, offset, length,
-                            std::min(count_max, wire::kStatusEntriesMax), std::move(snapshot)};
+  wire::BlockStatus request{
+      options_.tenant,    volume, offset, length, std::min(count_max, wire::kStatusEntriesMax),
+      std::move(snapshot)};
   SQ_CO_TRY(auto reply, co_await call(std::move(request), {}, 0));
   auto* is = std::get_if<wire::BlockStatusIs>(&reply.answer);
   SQ_CHECK(is != nullptr, "decode_reply gives what the type asks for");
@@ -147,8 +146,8 @@ Async<Core::Reply> Core::call_until(const wire::Request& asked, const Buffer& pa
       if (change && reply.code() == Code::kOutcomeUnknown && session_ == session_of(request))
         session_ = {};
       if (change && unanswered && again)
-        co_return Error{Code::kOutcomeUnknown, "it may or may not have been done: " +
-                                                   reply.error().message};
+        co_return Error{Code::kOutcomeUnknown,
+                        "it may or may not have been done: " + reply.error().message};
       if (stopping_ && again) co_return Error{Code::kCancelled, "the client was stopped"};
       co_return reply;
     }

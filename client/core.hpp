@@ -3,8 +3,8 @@
 // (client.hpp) puts a loop thread around it.
 //
 // A call goes on until it is answered or its time is over: a lost connection is made again, and the
-// request sent again under the same session and number, which the node answers from its session table
-// if it had done it. What a call says:
+// request sent again under the same session and number, which the node answers from its session
+// table if it had done it. What a call says:
 //   ok                          done, and durable
 //   kOutcomeUnknown             sent, and no answer in time: it may or may not have been done
 //   kTimeout, kUnavailable      not done
@@ -26,7 +26,7 @@ namespace square::client {
 struct CoreOptions {
   std::vector<std::string> addresses{};  // "host:port" of data planes, tried in turn
   TenantId tenant{1};
-  std::string name{};                  // shown in the node's log
+  std::string name{};  // shown in the node's log
   env::Duration connect_timeout = std::chrono::seconds(5);
   env::Duration request_timeout = std::chrono::seconds(60);
   std::uint64_t inflight_bytes_max = 64u << 20;

@@ -20,9 +20,8 @@ struct Writing {
 
 Task<void> write_piece(Core& core, VolumeId volume, Piece piece, Progress* progress,
                        Writing& state) {
-  const auto done = piece.hole
-                        ? co_await core.zero(volume, piece.offset, piece.length)
-                        : co_await core.write(volume, piece.offset, std::move(piece.data));
+  const auto done = piece.hole ? co_await core.zero(volume, piece.offset, piece.length)
+                               : co_await core.write(volume, piece.offset, std::move(piece.data));
   if (done.ok()) progress->done_bytes += piece.length;
   if (!done.ok() && state.first_error.ok())
     state.first_error = Error(done.error()).context("at offset " + std::to_string(piece.offset));
@@ -44,8 +43,7 @@ Task<void> read_piece(Core& core, VolumeId volume, std::string snapshot,
   if (data.ok()) {
     piece.data = std::move(data).value();
   } else {
-    reading->result =
-        std::move(data).error().context("at offset " + std::to_string(piece.offset));
+    reading->result = std::move(data).error().context("at offset " + std::to_string(piece.offset));
   }
   reading->ready.set();
 }
@@ -58,8 +56,8 @@ class Runs {
   bool finished() const { return at_ == end_; }
   Async<Piece> next() {
     if (runs_.empty()) {
-      SQ_CO_TRY(const auto runs, co_await core_.block_status(volume_, at_, end_ - at_, 1000,
-                                                             snapshot_));
+      SQ_CO_TRY(const auto runs,
+                co_await core_.block_status(volume_, at_, end_ - at_, 1000, snapshot_));
       runs_.assign(runs.begin(), runs.end());
     }
     auto& run = runs_.front();
@@ -67,7 +65,8 @@ class Runs {
     piece.offset = at_;
     piece.hole = run.hole;
     piece.length = std::min(run.length, end_ - at_);
-    if (!run.hole) piece.length = std::min<std::uint64_t>(piece.length, kPieceBytes - at_ % kPieceBytes);
+    if (!run.hole)
+      piece.length = std::min<std::uint64_t>(piece.length, kPieceBytes - at_ % kPieceBytes);
     if (piece.length == 0) co_return Error{Code::kCorrupt, "the node answered an empty run"};
     run.length -= piece.length;
     if (run.length == 0) runs_.pop_front();
@@ -115,9 +114,8 @@ Async<> pump_out(env::Loop& loop, Core& core, VolumeId volume, Runs& runs, std::
 }  // namespace
 
 bool all_zero(Bytes bytes) {
-  return bytes.empty() ||
-         (bytes[0] == std::byte{0} &&
-          std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+  return bytes.empty() || (bytes[0] == std::byte{0} &&
+                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 Async<> copy_in(env::Loop& loop, Core& core, VolumeId volume, Source source, Progress* progress) {

@@ -74,9 +74,7 @@ void read_storage(config::Table& table, Config& c) {
       table.size("limits.data_inflight", c.inflight_bytes_max, 4u << 20, 16ull << 30);
 }
 
-bool is_pattern(const std::string& path) {
-  return path.find_first_of("*?[") != std::string::npos;
-}
+bool is_pattern(const std::string& path) { return path.find_first_of("*?[") != std::string::npos; }
 
 }  // namespace
 

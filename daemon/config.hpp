@@ -14,7 +14,7 @@ struct Config {
   std::string file;
 
   // [node]
-  std::string name;       // "n1"
+  std::string name;  // "n1"
   NodeId id;
   CellId cell;
   std::string state_dir;  // the index's working copy; may be lost

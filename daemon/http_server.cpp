@@ -152,8 +152,7 @@ class HttpServer::Impl {
   std::thread thread_;
 };
 
-Result<std::unique_ptr<HttpServer>> HttpServer::start(const std::string& address,
-                                                      Handler handler) {
+Result<std::unique_ptr<HttpServer>> HttpServer::start(const std::string& address, Handler handler) {
   SQ_TRY(auto where, parse_address(address));
   Descriptor listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int yes = 1;
@@ -163,8 +162,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const std::string& address
     return Error{Code::kBusy, "HTTP cannot listen on " + address + ": " + std::strerror(errno)};
   socklen_t size = sizeof where;
   getsockname(listener.get(), reinterpret_cast<sockaddr*>(&where), &size);
-  const auto real = address.substr(0, address.rfind(':') + 1) +
-                    std::to_string(ntohs(where.sin_port));
+  const auto real =
+      address.substr(0, address.rfind(':') + 1) + std::to_string(ntohs(where.sin_port));
   return std::unique_ptr<HttpServer>(
       new HttpServer(std::make_unique<Impl>(std::move(listener), real, std::move(handler))));
 }

@@ -14,7 +14,8 @@ using namespace square;
 namespace {
 
 constexpr const char* kUsage =
-    "squared --config FILE          serve until SIGTERM; SIGHUP reloads certificates and log level\n"
+    "squared --config FILE          serve until SIGTERM; SIGHUP reloads certificates and log "
+    "level\n"
     "squared --check-config FILE    say what is wrong with the file and what it names, and exit\n"
     "squared --format --config FILE make a new node: keys, and labels on disks that carry none\n"
     "squared --version\n";

@@ -103,9 +103,9 @@ class NodeProcess {
     SQ_CO_TRY(files_.make_folder(config_.state_dir));
     SQ_CO_TRY(auto disks, expand_disks(config_.disks));
     index_files_ = std::make_unique<index::RocksKvFactory>(config_.state_dir + "/index");
-    SQ_CO_TRY(engine_, co_await store::Engine::open(env(),
-                                                    engine_options(config_, std::move(disks)),
-                                                    *index_files_, *keys_));
+    SQ_CO_TRY(engine_,
+              co_await store::Engine::open(env(), engine_options(config_, std::move(disks)),
+                                           *index_files_, *keys_));
     const auto stats = engine_->stats();
     say(LogLevel::kInfo, "the engine is open after " + std::to_string(stats.start_seconds) +
                              " s: " + std::to_string(stats.recovered_operations) +
@@ -120,14 +120,14 @@ class NodeProcess {
     SQ_CO_TRY(auto listener, transport_->listen(config_.data));
     data_address_ = listener->address();
     access::NodeView view{config_.name, "primary", "serving", data_address_, kVersion, 0};
-    control_service_ = std::make_unique<access::EngineControl>(env(), *engine_, std::move(view),
-                                                               config_.groups);
+    control_service_ =
+        std::make_unique<access::EngineControl>(env(), *engine_, std::move(view), config_.groups);
     rpc::ControlServerOptions control{config_.control, config_.cell.to_string()};
-    control_ = std::make_unique<rpc::ControlServer>(loop_, *control_service_, std::move(control),
-                                                    log_);
+    control_ =
+        std::make_unique<rpc::ControlServer>(loop_, *control_service_, std::move(control), log_);
     rpc::route_grpc_log(log_);
-    SQ_CO_TRY(control_->start(rpc::server_credentials(
-        {config_.tls_certificate, config_.tls_key, config_.tls_ca})));
+    SQ_CO_TRY(control_->start(
+        rpc::server_credentials({config_.tls_certificate, config_.tls_key, config_.tls_ca})));
     server_->serve(std::move(listener));
     co_return {};
   }
@@ -244,8 +244,8 @@ Result<> format_node(const Config& config) {
   options.k = config.k;
   options.m = config.m;
   Result<> outcome;
-  const auto work = [](env::Env env, pool::FormatOptions o, env::TcpTransport& t,
-                       env::AsioLoop& l, Result<>& out) -> Task<void> {
+  const auto work = [](env::Env env, pool::FormatOptions o, env::TcpTransport& t, env::AsioLoop& l,
+                       Result<>& out) -> Task<void> {
     out = co_await pool::Pool::format(env, std::move(o));
     co_await t.stop();
     l.stop();

@@ -1,5 +1,6 @@
 #pragma once
-// One node's process: env, engine, data plane, control plane, HTTP, joined and taken apart in order.
+// One node's process: env, engine, data plane, control plane, HTTP, joined and taken apart in
+// order.
 
 #include <memory>
 

@@ -16,8 +16,8 @@ Result<std::unique_ptr<Admin>> Admin::connect(const Config& config) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   const rpc::TlsFiles files{config.tls_certificate, config.tls_key, config.tls_ca};
-  auto channel = grpc::CreateCustomChannel(
-      config.control.front(), rpc::channel_credentials(files, config.cell), arguments);
+  auto channel = grpc::CreateCustomChannel(config.control.front(),
+                                           rpc::channel_credentials(files, config.cell), arguments);
   return std::unique_ptr<Admin>(new Admin(v1::Control::NewStub(channel)));
 }
 

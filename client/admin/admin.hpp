@@ -6,9 +6,9 @@
 #include <chrono>
 #include <memory>
 
+#include <square/v1/control.grpc.pb.h>
 #include "client/config.hpp"
 #include "rpc/status.hpp"
-#include <square/v1/control.grpc.pb.h>
 
 namespace square::client {
 

@@ -108,12 +108,12 @@ class App {
     up->footer("Example: square playground up /tmp/cell --disks 12 --disk-size 1GiB");
     auto* ps = command(parent, "ps", "what there is, and what runs",
                        plain([this](Context& c) { return playground_ps(c, folder_); }));
-    auto* kill = command(parent, "kill", "send a node a signal", plain([this](Context& c) {
-                           return playground_kill(c, folder_, node_, signal_);
-                         }));
-    auto* start = command(parent, "start", "start a node that was killed", plain([this](Context& c) {
-                            return playground_start(c, folder_, node_);
-                          }));
+    auto* kill =
+        command(parent, "kill", "send a node a signal",
+                plain([this](Context& c) { return playground_kill(c, folder_, node_, signal_); }));
+    auto* start =
+        command(parent, "start", "start a node that was killed",
+                plain([this](Context& c) { return playground_start(c, folder_, node_); }));
     auto* down = command(parent, "down", "stop everything; the data stays",
                          plain([this](Context& c) { return playground_down(c, folder_); }));
     for (auto* one : {ps, kill, start, down})
@@ -136,9 +136,8 @@ class App {
     ls->add_flag("--deleted", deleted_, "deleted ones too");
     name_of(command(volume_, "show", "one volume",
                     plain([this](Context& c) { return volume_show(c, name_); })));
-    auto* resize = command(volume_, "resize", "make it larger", plain([this](Context& c) {
-                             return volume_resize(c, name_, size_);
-                           }));
+    auto* resize = command(volume_, "resize", "make it larger",
+                           plain([this](Context& c) { return volume_resize(c, name_, size_); }));
     name_of(resize);
     size_option(resize, "--size", size_, "the new size", true);
     name_of(command(volume_, "rm", "delete; undelete brings it back for a while",
@@ -150,10 +149,9 @@ class App {
   void add_content() {
     auto* in = command(volume_, "import", "fill from a file; - is stdin",
                        plain([this](Context& c) { return volume_import(c, name_, file_); }));
-    auto* out = command(volume_, "export", "copy to a file, holes kept; - is stdout",
-                        plain([this](Context& c) {
-                          return volume_export(c, name_, file_, snapshot_);
-                        }));
+    auto* out =
+        command(volume_, "export", "copy to a file, holes kept; - is stdout",
+                plain([this](Context& c) { return volume_export(c, name_, file_, snapshot_); }));
     in->footer("Example: square volume import orders disk.img");
     out->footer("Example: square volume export orders - | zstd > orders.zst");
     auto* write = command(volume_, "write", "write stdin at an offset",
@@ -161,13 +159,11 @@ class App {
     auto* read = command(volume_, "read", "read a range to stdout", plain([this](Context& c) {
                            return volume_read(c, name_, offset_, length_, snapshot_);
                          }));
-    auto* trim = command(volume_, "trim", "a range reads as zeros; its space comes back",
-                         plain([this](Context& c) {
-                           return volume_trim(c, name_, offset_, length_);
-                         }));
-    auto* hash = command(volume_, "hash", "SHA-256 of the content", plain([this](Context& c) {
-                           return volume_hash(c, name_, snapshot_);
-                         }));
+    auto* trim =
+        command(volume_, "trim", "a range reads as zeros; its space comes back",
+                plain([this](Context& c) { return volume_trim(c, name_, offset_, length_); }));
+    auto* hash = command(volume_, "hash", "SHA-256 of the content",
+                         plain([this](Context& c) { return volume_hash(c, name_, snapshot_); }));
     for (auto* one : {in, out, write, read, trim, hash}) name_of(one);
     for (auto* one : {in, out}) one->add_option("FILE", file_, "a path, or -")->required();
     for (auto* one : {write, read, trim}) size_option(one, "--offset", offset_, "bytes", true);
@@ -178,9 +174,9 @@ class App {
 
   void add_snapshot() {
     auto* parent = group("snapshot", "the state of volumes at one moment");
-    auto* create = command(parent, "create", "of the volumes' whole group", plain([this](Context& c) {
-                             return snapshot_create(c, volumes_, snapshot_name_);
-                           }));
+    auto* create =
+        command(parent, "create", "of the volumes' whole group",
+                plain([this](Context& c) { return snapshot_create(c, volumes_, snapshot_name_); }));
     create->add_option("VOLUME", volumes_, "what it is about")->required();
     create->add_option("--name", snapshot_name_, "for people");
     command(parent, "ls", "all snapshots", plain([](Context& c) { return snapshot_ls(c); }));
@@ -191,8 +187,8 @@ class App {
 
   void add_disk() {
     auto* parent = group("disk", "disks of the nodes");
-    auto* ls = command(parent, "ls", "all disks",
-                       plain([this](Context& c) { return disk_ls(c, node_); }));
+    auto* ls =
+        command(parent, "ls", "all disks", plain([this](Context& c) { return disk_ls(c, node_); }));
     ls->add_option("--node", node_, "of this node");
     auto* fail = command(parent, "fail", "take a disk out now",
                          plain([this](Context& c) { return disk_fail(c, node_, slot_); }));
@@ -218,10 +214,9 @@ class App {
                            plain([this](Context& c) { return pool_status(c, node_); }));
     auto* check = command(parent, "check", "index against pool and journal; exit 1 on a difference",
                           [this](Context& c, int* exit) { return pool_check(c, node_, exit); });
-    auto* scrub = command(parent, "scrub", "read and verify every live strip, repair what is bad",
-                          [this](Context& c, int* exit) {
-                            return pool_scrub(c, node_, wait_, exit);
-                          });
+    auto* scrub =
+        command(parent, "scrub", "read and verify every live strip, repair what is bad",
+                [this](Context& c, int* exit) { return pool_scrub(c, node_, wait_, exit); });
     scrub->add_flag("--wait", wait_, "until it is done; exit 0 when clean or repaired");
     auto* checkpoint = command(parent, "checkpoint", "write the index into the pool now",
                                plain([this](Context& c) { return pool_checkpoint(c, node_); }));

@@ -82,7 +82,8 @@ Result<> disk_wipe(Context& context, const std::string& node, const std::string&
   auto expected = path;  // its uuid, where the node knows it
   for (const auto& disk : list.disks())
     if (disk.path() == path && !disk.uuid().empty()) expected = disk.uuid();
-  SQ_TRY(confirm(context, "everything on " + path + " of node " + node + " will be gone", expected));
+  SQ_TRY(
+      confirm(context, "everything on " + path + " of node " + node + " will be gone", expected));
   SQ_TRY(admin->change(&Stub::WipeDisk, disk_path(node, path)));
   context.show(Json{{"node", node}, {"path", path}, {"state", "wiped"}});
   return {};

@@ -78,8 +78,8 @@ Result<> write_full(int fd, Bytes bytes) {
   return {};
 }
 
-// Pieces of a stream or file, from volume offset `base` on. A tail that is no whole sector is filled
-// up with zeros.
+// Pieces of a stream or file, from volume offset `base` on. A tail that is no whole sector is
+// filled up with zeros.
 class FileSource {
  public:
   FileSource(int fd, std::optional<std::uint64_t> size, std::uint64_t base, std::uint64_t room,
@@ -276,7 +276,8 @@ Result<> volume_read(Context& context, const std::string& name, std::uint64_t of
   SQ_TRY(auto volume, client->open(name));
   const auto size = volume.info().size_bytes;
   if (offset > size || length > size - offset)
-    return Error{Code::kInvalid, "the range is past the end of the volume (" + size_text(size) + ")"};
+    return Error{Code::kInvalid,
+                 "the range is past the end of the volume (" + size_text(size) + ")"};
   client::Progress progress;
   return pump_out(*client, volume.info().id, offset, length, snapshot, stream_sink(STDOUT_FILENO),
                   progress, "read " + name);

@@ -184,10 +184,10 @@ Result<> Playground::write_node_config(const PlaygroundNode& node, const std::st
       config(node),
       "[node]\nname = " + q(node.name) + "id = " + q(random_.uuid().to_string()) + "cell = " +
           q(cell) + "state_dir = " + q(base + "/state") + "keys_dir = " + q(base + "/keys") +
-          "\n[listen]\ndata = " + q(node.data) + "control = " + q(node.control) + "http = " +
-          q(node.http) + "\n[tls]\nca = " + q(folder_ + "/tls/ca.crt") + "certificate = " +
-          q(folder_ + "/tls/" + node.name + ".crt") + "key = " +
-          q(folder_ + "/tls/" + node.name + ".key") + "\n[pool]\ndisks = [\"" + base +
+          "\n[listen]\ndata = " + q(node.data) + "control = " + q(node.control) +
+          "http = " + q(node.http) + "\n[tls]\nca = " + q(folder_ + "/tls/ca.crt") +
+          "certificate = " + q(folder_ + "/tls/" + node.name + ".crt") +
+          "key = " + q(folder_ + "/tls/" + node.name + ".key") + "\n[pool]\ndisks = [\"" + base +
           "/disks/*.img\"]\ndata_disks = " + std::to_string(data_disks) + "\nparity_disks = 2\n");
 }
 
@@ -204,8 +204,8 @@ Result<> Playground::finish() const {
   for (const auto& node : nodes_) {
     const auto done = home(node) + "/formatted";
     if (fs::exists(done)) continue;
-    SQ_TRY(run_process({own_folder() + "/squared", "--format", "--config", config(node)},
-                       log(node)));
+    SQ_TRY(
+        run_process({own_folder() + "/squared", "--format", "--config", config(node)}, log(node)));
     std::ofstream(done) << "yes\n";
   }
   return {};
@@ -256,8 +256,7 @@ Result<> check(const PlaygroundUp& args) {
   if (args.spares != 0)
     return Error{Code::kUnsupported,
                  "this version runs one node: there are no spare servers (--spares 0)"};
-  if (args.disks < 4 || args.disks > 30)
-    return Error{Code::kInvalid, "--disks must be 4 to 30"};
+  if (args.disks < 4 || args.disks > 30) return Error{Code::kInvalid, "--disks must be 4 to 30"};
   if (args.disk_size_bytes < kDiskBytesMin || args.disk_size_bytes % 4096 != 0)
     return Error{Code::kInvalid, "--disk-size must be at least 256MiB, in units of 4 KiB"};
   return {};
@@ -268,8 +267,7 @@ Result<> check(const PlaygroundUp& args) {
 Result<> playground_up(Context& context, const PlaygroundUp& args) {
   SQ_TRY(check(args));
   const bool known = Playground::exists(args.folder);
-  SQ_TRY(const auto playground,
-         known ? Playground::open(args.folder) : Playground::create(args));
+  SQ_TRY(const auto playground, known ? Playground::open(args.folder) : Playground::create(args));
   SQ_TRY(playground.finish());
   for (const auto& node : playground.nodes()) SQ_TRY(playground.start(node));
   context.show(view(playground), {"node", "role", "pid", "address", "log"});

@@ -1,6 +1,6 @@
 #pragma once
-// A cell on this machine: real processes on 127.0.0.1, real TLS by an authority of its own, disks in
-// sparse files. Everything is in one folder:
+// A cell on this machine: real processes on 127.0.0.1, real TLS by an authority of its own, disks
+// in sparse files. Everything is in one folder:
 //
 //   DIR/playground.json     what there is, and at which ports
 //   DIR/client.toml         for square --config

@@ -162,11 +162,10 @@ int http_status(const std::string& address, const std::string& path) {
   const auto target = loopback(std::atoi(address.substr(address.rfind(':') + 1).c_str()));
   const auto request = "GET " + path + " HTTP/1.1\r\nHost: square\r\n\r\n";
   std::array<char, 64> reply{};
-  const bool ok =
-      connect(fd, reinterpret_cast<const sockaddr*>(&target), sizeof target) == 0 &&
-      send(fd, request.data(), request.size(), MSG_NOSIGNAL) ==
-          static_cast<ssize_t>(request.size()) &&
-      recv(fd, reply.data(), reply.size() - 1, 0) > 12;
+  const bool ok = connect(fd, reinterpret_cast<const sockaddr*>(&target), sizeof target) == 0 &&
+                  send(fd, request.data(), request.size(), MSG_NOSIGNAL) ==
+                      static_cast<ssize_t>(request.size()) &&
+                  recv(fd, reply.data(), reply.size() - 1, 0) > 12;
   close(fd);
   return ok && std::string_view(reply.data()).starts_with("HTTP/1.1 ") ? std::atoi(&reply[9]) : 0;
 }

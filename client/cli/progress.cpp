@@ -17,9 +17,10 @@ constexpr std::size_t kBarWidth = 30;
 
 std::string progress_text(const std::string& what, std::uint64_t done_bytes,
                           std::uint64_t total_bytes, double seconds) {
-  const double part = total_bytes == 0 ? 0
-                                       : std::min(1.0, static_cast<double>(done_bytes) /
-                                                           static_cast<double>(total_bytes));
+  const double part =
+      total_bytes == 0
+          ? 0
+          : std::min(1.0, static_cast<double>(done_bytes) / static_cast<double>(total_bytes));
   const auto rate =
       seconds > 0 ? static_cast<std::uint64_t>(static_cast<double>(done_bytes) / seconds) : 0;
   auto text = what + " ";
@@ -45,9 +46,8 @@ void ProgressLine::update() {
   if (now - last_ < pause) return;
   last_ = now;
   shown_ = true;
-  const auto text =
-      progress_text(what_, progress_.done_bytes, progress_.total_bytes,
-                    std::chrono::duration<double>(now - begin_).count());
+  const auto text = progress_text(what_, progress_.done_bytes, progress_.total_bytes,
+                                  std::chrono::duration<double>(now - begin_).count());
   std::fprintf(stderr, terminal_ ? "\r\033[K%s" : "%s\n", text.c_str());
 }
 

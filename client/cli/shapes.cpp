@@ -7,9 +7,12 @@ namespace square::cli {
 namespace {
 
 Json shape(const v1::Repair& repair) {
-  return {{"active", repair.active()},         {"done_bytes", repair.done_bytes()},
-          {"total_bytes", repair.total_bytes()}, {"bytes_per_s", repair.bytes_per_s()},
-          {"eta_s", repair.eta_s()},           {"stripes_lost", repair.stripes_lost()}};
+  return {{"active", repair.active()},
+          {"done_bytes", repair.done_bytes()},
+          {"total_bytes", repair.total_bytes()},
+          {"bytes_per_s", repair.bytes_per_s()},
+          {"eta_s", repair.eta_s()},
+          {"stripes_lost", repair.stripes_lost()}};
 }
 
 std::string redundancy(const v1::Pool& pool) {

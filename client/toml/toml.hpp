@@ -1,7 +1,7 @@
 #pragma once
-// A TOML file read against what a program asks of it. Asking declares the key; what nobody asked for
-// is an error with its line and the nearest name. All errors are gathered, so that one look at the
-// output mends the whole file.
+// A TOML file read against what a program asks of it. Asking declares the key; what nobody asked
+// for is an error with its line and the nearest name. All errors are gathered, so that one look at
+// the output mends the whole file.
 
 #include <chrono>
 #include <memory>

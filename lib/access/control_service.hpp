@@ -10,7 +10,7 @@ struct HealthCheck {
   std::string code;      // "SQ-DISK-FAILED": docs/health/ has a page for each
   std::string severity;  // "degraded" or "at_risk"
   std::string summary;
-  std::string action;    // a command
+  std::string action;  // a command
   std::int64_t since_ns = 0;
 };
 

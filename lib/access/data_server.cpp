@@ -42,11 +42,10 @@ Result<> check_shape(const wire::Request& request, std::uint32_t payload_bytes) 
   if (is_write && payload_bytes == 0) return Error{Code::kInvalid, "a write of no bytes"};
   if (const auto* read = std::get_if<wire::Read>(&request);
       read != nullptr && (read->length == 0 || read->length > wire::kPayloadBytesMax))
-    return Error{Code::kInvalid, "a read of " + std::to_string(read->length) +
-                                     " bytes: 1 to 1048576 are allowed"};
+    return Error{Code::kInvalid,
+                 "a read of " + std::to_string(read->length) + " bytes: 1 to 1048576 are allowed"};
   if (const auto* status = std::get_if<wire::BlockStatus>(&request);
-      status != nullptr &&
-      (status->count_max == 0 || status->count_max > wire::kStatusEntriesMax))
+      status != nullptr && (status->count_max == 0 || status->count_max > wire::kStatusEntriesMax))
     return Error{Code::kInvalid, "block status of " + std::to_string(status->count_max) +
                                      " runs: 1 to 3000 are allowed"};
   return {};
@@ -259,7 +258,9 @@ Task<void> DataServer::stop() {
     if (session->handlers.size() == 0) session->connection->close();
   // The busy ones close when their answers are out. Each may end by itself meanwhile.
   const std::vector<Session*> busy(sessions_.begin(), sessions_.end());
-  const auto alive = [this](Session* s) { return std::ranges::find(sessions_, s) != sessions_.end(); };
+  const auto alive = [this](Session* s) {
+    return std::ranges::find(sessions_, s) != sessions_.end();
+  };
   for (auto* session : busy) {
     if (alive(session)) co_await session->handlers.join();
     if (!alive(session)) continue;

@@ -29,8 +29,8 @@ Async<wire::VolumeOpened> EngineData::open_volume(wire::OpenVolume request) {
     co_return wire::VolumeOpened{volume.id, volume.name, volume.group, volume.size_bytes,
                                  volume.extent_bytes};
   }
-  co_return Error{Code::kNotFound,
-                  request.name.empty() ? "no volume " + std::to_string(request.id.value)
+  co_return Error{Code::kNotFound, request.name.empty()
+                                       ? "no volume " + std::to_string(request.id.value)
                                        : "no volume \"" + request.name + "\""};
 }
 
@@ -52,10 +52,9 @@ Async<> EngineData::zero(wire::Zero request) {
 
 // The runs go from the offset on without gaps: the engine's list is cut at the first one.
 Async<std::vector<wire::StatusRun>> EngineData::block_status(wire::BlockStatus request) {
-  SQ_CO_TRY(const auto extents,
-            co_await engine_.block_status(request.volume, request.offset, request.length,
-                                          request.count_max,
-                                          snapshot_of(std::move(request.snapshot))));
+  SQ_CO_TRY(const auto extents, co_await engine_.block_status(
+                                    request.volume, request.offset, request.length,
+                                    request.count_max, snapshot_of(std::move(request.snapshot))));
   std::vector<wire::StatusRun> runs;
   auto at = request.offset;
   for (const auto& extent : extents) {

@@ -45,20 +45,21 @@ std::vector<HealthCheck> judge(const std::string& node, const pool::PoolStatus& 
     const bool last = lost >= pool.geometry.m;
     checks.push_back(
         {last ? "SQ-POOL-AT-RISK" : "SQ-POOL-DEGRADED", last ? "at_risk" : "degraded",
-         std::to_string(lost) + " of " + std::to_string(members) + " members are not live: " +
-             (last ? "no further disk may go" : "one parity is gone") +
+         std::to_string(lost) + " of " + std::to_string(members) +
+             " members are not live: " + (last ? "no further disk may go" : "one parity is gone") +
              (pool.spares_free > 0 ? ", a spare is free" : ", no spare is free"),
          "square pool status --node " + node, 0});
   }
   for (const auto& disk : disks) judge_disk(node, disk, checks);
   if (pool.capacity_bytes > 0) {
-    const double free = static_cast<double>(pool.free_bytes) / static_cast<double>(pool.capacity_bytes);
+    const double free =
+        static_cast<double>(pool.free_bytes) / static_cast<double>(pool.capacity_bytes);
     if (free < 0.02)
       checks.push_back({"SQ-POOL-FULL", "at_risk", "the pool is full: writes are refused",
                         "square volume ls", 0});
     else if (free < 0.15)
-      checks.push_back({"SQ-POOL-NEARLY-FULL", "degraded",
-                        "less than 15 % of the pool is free", "square volume ls", 0});
+      checks.push_back({"SQ-POOL-NEARLY-FULL", "degraded", "less than 15 % of the pool is free",
+                        "square volume ls", 0});
   }
   return checks;
 }

@@ -1,5 +1,6 @@
 #pragma once
-// What an operator should know and do, from the state of the pool. docs/health/ has a page per code.
+// What an operator should know and do, from the state of the pool. docs/health/ has a page per
+// code.
 
 #include <map>
 

@@ -19,8 +19,8 @@ enum class Action {
 // Errors: kInvalid.
 Result<env::PeerIdentity> parse_identity(std::string_view uri);
 
-// Clients: data, and looking. Operators and nodes: everything. `cell` empty: no identities here (the
-// simulated transport). Errors: kDenied, saying who asked for what.
+// Clients: data, and looking. Operators and nodes: everything. `cell` empty: no identities here
+// (the simulated transport). Errors: kDenied, saying who asked for what.
 Result<> permit(const std::string& cell, const env::PeerIdentity& who, Action action);
 
 }  // namespace square::access

@@ -14,22 +14,20 @@ namespace square {
 namespace {
 
 using Unit = std::pair<std::string_view, std::uint64_t>;
-constexpr std::array<Unit, 5> kSizes{{{"B", 1},
-                                      {"KiB", 1ull << 10},
-                                      {"MiB", 1ull << 20},
-                                      {"GiB", 1ull << 30},
-                                      {"TiB", 1ull << 40}}};
+constexpr std::array<Unit, 5> kSizes{
+    {{"B", 1}, {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30}, {"TiB", 1ull << 40}}};
 constexpr std::array<Unit, 4> kDurations{{{"ms", 1'000'000ull},
                                           {"s", 1'000'000'000ull},
                                           {"min", 60'000'000'000ull},
                                           {"h", 3'600'000'000'000ull}}};
 
-// A number and a unit with or without a space between; `plain` is the unit of a bare number (0: none).
+// A number and a unit with or without a space between; `plain` is the unit of a bare number (0:
+// none).
 template <std::size_t count>
 Result<std::uint64_t> parse_units(std::string_view text, const std::array<Unit, count>& units,
                                   std::uint64_t plain, std::string_view examples) {
-  const Error bad{Code::kInvalid, "\"" + std::string(text) + "\" is not like " +
-                                      std::string(examples)};
+  const Error bad{Code::kInvalid,
+                  "\"" + std::string(text) + "\" is not like " + std::string(examples)};
   std::uint64_t number = 0;
   const auto end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, number);

@@ -10,9 +10,9 @@ struct Sha256::Impl {
 };
 
 Sha256::Sha256() : impl_(std::make_unique<Impl>()) {
-  SQ_CHECK(impl_->context != nullptr &&
-               EVP_DigestInit_ex(impl_->context, EVP_sha256(), nullptr) == 1,
-           "OpenSSL has no SHA-256");
+  SQ_CHECK(
+      impl_->context != nullptr && EVP_DigestInit_ex(impl_->context, EVP_sha256(), nullptr) == 1,
+      "OpenSSL has no SHA-256");
 }
 
 Sha256::~Sha256() = default;

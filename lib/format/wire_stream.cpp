@@ -46,8 +46,7 @@ Async<bool> WireReader::fill(MutableBytes into) {
     done += part;
   }
   if (done == 0 && !into.empty()) co_return false;
-  if (done < into.size())
-    co_return Error{Code::kCorrupt, "the connection ended inside a message"};
+  if (done < into.size()) co_return Error{Code::kCorrupt, "the connection ended inside a message"};
   co_return true;
 }
 
@@ -74,8 +73,7 @@ Async<std::optional<Incoming>> WireReader::next() {
 Async<Buffer> WireReader::payload(std::uint32_t size) {
   auto buffer = Buffer::allocate(size);
   SQ_CO_TRY(const bool whole, co_await fill(buffer.bytes()));
-  if (!whole && size != 0)
-    co_return Error{Code::kCorrupt, "the connection ended inside a message"};
+  if (!whole && size != 0) co_return Error{Code::kCorrupt, "the connection ended inside a message"};
   co_return buffer;
 }
 

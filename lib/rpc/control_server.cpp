@@ -7,12 +7,12 @@
 
 #include <atomic>
 
+#include <square/v1/control.grpc.pb.h>
 #include "access/health.hpp"
 #include "access/identity.hpp"
 #include "env/sync.hpp"
 #include "rpc/convert.hpp"
 #include "rpc/status.hpp"
-#include <square/v1/control.grpc.pb.h>
 
 namespace square::rpc {
 
@@ -236,9 +236,9 @@ class ControlServer::Impl final : public v1::Control::CallbackService {
   const std::string& address() const { return address_; }
 
   // One line per call: its rights, and what does it.
-#define SQ_CONTROL_CALL(Name, Request, Reply, action, function)                          \
-  ServerUnaryReactor* Name(CallbackServerContext* context, const v1::Request* request,   \
-                           v1::Reply* reply) override {                                  \
+#define SQ_CONTROL_CALL(Name, Request, Reply, action, function)                           \
+  ServerUnaryReactor* Name(CallbackServerContext* context, const v1::Request* request,    \
+                           v1::Reply* reply) override {                                   \
     return run<v1::Request, v1::Reply>(#Name, context, request, reply, action, function); \
   }
   SQ_CONTROL_CALL(CreateVolume, CreateVolumeRequest, Volume, Action::kControl, create_volume)
@@ -285,12 +285,13 @@ class ControlServer::Impl final : public v1::Control::CallbackService {
       reactor->Finish(to_status({Code::kBusy, "too many control calls at once"}));
       return reactor;
     }
-    loop_.post_from_any_thread([this, name, who, action, reactor, context, request, reply,
-                                function] {
-      if (action == Action::kControl && log_) log_(LogLevel::kInfo, who.subject + " calls " + name);
-      if (context->IsCancelled()) return finish(reactor, Error{Code::kCancelled, "too late"});
-      scope_.spawn(serve<Request, Reply>(reactor, request, reply, function));
-    });
+    loop_.post_from_any_thread(
+        [this, name, who, action, reactor, context, request, reply, function] {
+          if (action == Action::kControl && log_)
+            log_(LogLevel::kInfo, who.subject + " calls " + name);
+          if (context->IsCancelled()) return finish(reactor, Error{Code::kCancelled, "too late"});
+          scope_.spawn(serve<Request, Reply>(reactor, request, reply, function));
+        });
     return reactor;
   }
 

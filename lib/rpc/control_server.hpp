@@ -14,8 +14,8 @@
 namespace square::rpc {
 
 struct ControlServerOptions {
-  std::string address{};    // "host:port"; port 0 is chosen
-  std::string cell{};       // whose certificates are taken; empty: no check (tests without TLS)
+  std::string address{};  // "host:port"; port 0 is chosen
+  std::string cell{};     // whose certificates are taken; empty: no check (tests without TLS)
   std::size_t calls_max = 256;
 };
 

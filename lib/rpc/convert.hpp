@@ -1,8 +1,8 @@
 #pragma once
 // The engine's structs as messages.
 
-#include "access/control_service.hpp"
 #include <square/v1/control.pb.h>
+#include "access/control_service.hpp"
 
 namespace square::rpc {
 

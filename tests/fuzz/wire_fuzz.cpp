@@ -1,5 +1,5 @@
-// The whole data plane as a stranger could send it: a selector byte, then a prologue, a frame, or the
-// header of a request or reply. What decodes must encode to what it was decoded from.
+// The whole data plane as a stranger could send it: a selector byte, then a prologue, a frame, or
+// the header of a request or reply. What decodes must encode to what it was decoded from.
 
 #include <algorithm>
 

@@ -43,11 +43,10 @@ TEST_CASE("a whole pool is ok, one member less is degraded, the last parity gone
 }
 
 TEST_CASE("each disk that is not well is named, with a command that can be pasted") {
-  const auto checks =
-      judge("n1", pool_with(10),
-            {disk(0, pool::DiskState::kMember), disk(1, pool::DiskState::kFailed),
-             disk(2, pool::DiskState::kMissing), disk(3, pool::DiskState::kForeign),
-             disk(4, pool::DiskState::kSpare)});
+  const auto checks = judge("n1", pool_with(10),
+                            {disk(0, pool::DiskState::kMember), disk(1, pool::DiskState::kFailed),
+                             disk(2, pool::DiskState::kMissing), disk(3, pool::DiskState::kForeign),
+                             disk(4, pool::DiskState::kSpare)});
   CHECK(codes(checks) ==
         std::vector<std::string>{"SQ-DISK-FAILED", "SQ-DISK-MISSING", "SQ-DISK-FOREIGN"});
   CHECK_THAT(checks[0].summary, Catch::Contains("/dev/d1"));

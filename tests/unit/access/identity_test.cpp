@@ -14,9 +14,9 @@ TEST_CASE("an identity is a cell and a subject, and nothing else parses") {
   REQUIRE(who.ok());
   CHECK(who->cell == kCell);
   CHECK(who->subject == "client/app7");
-  for (const auto& bad : std::vector<std::string>{"", "square://", "http://" + kCell + "/client/a",
-                                "square://cell/client/a", "square://" + kCell,
-                                "square://" + kCell + "/client", "square://" + kCell + "/client/"})
+  for (const auto& bad : std::vector<std::string>{
+           "", "square://", "http://" + kCell + "/client/a", "square://cell/client/a",
+           "square://" + kCell, "square://" + kCell + "/client", "square://" + kCell + "/client/"})
     CHECK(parse_identity(bad).code() == Code::kInvalid);
 }
 

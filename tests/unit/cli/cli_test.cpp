@@ -1,5 +1,5 @@
-#include <catch2/catch.hpp>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include <cstdio>
 #include <filesystem>
@@ -64,9 +64,9 @@ TEST_CASE("every code has its exit") {
 }
 
 TEST_CASE("the shapes that scripts read have their keys") {
-  CHECK(keys(shape(v1::Volume())) ==
-        std::vector<std::string>{"name", "id", "size_bytes", "used_bytes", "extent_bytes", "group",
-                                 "state"});
+  CHECK(keys(shape(v1::Volume())) == std::vector<std::string>{"name", "id", "size_bytes",
+                                                              "used_bytes", "extent_bytes", "group",
+                                                              "state"});
   for (const auto* key :
        {"node", "slot", "uuid", "path", "state", "size_bytes", "live_bytes", "errors"})
     CHECK(shape(v1::Disk()).contains(key));

@@ -31,12 +31,14 @@ TEST_CASE("a client's configuration names files beside itself") {
 
 TEST_CASE("a client's configuration says everything that is wrong with it, by line") {
   const auto bad = parse_config(
-      "cel = \"x\"\ndata = \"127.0.0.1\"\ntenant = -1\n[tls]\nca = 5\ncertificat = \"a\"\n", "c.toml");
+      "cel = \"x\"\ndata = \"127.0.0.1\"\ntenant = -1\n[tls]\nca = 5\ncertificat = \"a\"\n",
+      "c.toml");
   REQUIRE(bad.code() == Code::kInvalid);
   const auto& text = bad.error().message;
   for (const auto* part :
-       {"c.toml:1: unknown key \"cel\"; the nearest is \"cell\"", "c.toml:2: \"data\" must be a list",
-        "c.toml:3: \"tenant\" must be a number", "c.toml:5: \"tls.ca\" must be a text",
+       {"c.toml:1: unknown key \"cel\"; the nearest is \"cell\"",
+        "c.toml:2: \"data\" must be a list", "c.toml:3: \"tenant\" must be a number",
+        "c.toml:5: \"tls.ca\" must be a text",
         "c.toml:6: unknown key \"tls.certificat\"; the nearest is \"tls.certificate\"",
         "c.toml: \"cell\" is missing", "c.toml: \"tls.key\" is missing"})
     CHECK_THAT(text, Catch::Contains(part));

@@ -22,8 +22,8 @@ struct Bench {
     stop_server();
   }
   void start_server() {
-    server = std::make_unique<access::DataServer>(loop, service, access::DataServerOptions{},
-                                                  nullptr);
+    server =
+        std::make_unique<access::DataServer>(loop, service, access::DataServerOptions{}, nullptr);
     server->serve(transport.listen("server").value());
   }
   void stop_server() {

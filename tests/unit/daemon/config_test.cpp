@@ -1,7 +1,7 @@
 #include "daemon/config.hpp"
 
-#include <catch2/catch.hpp>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include <filesystem>
 #include <fstream>
@@ -127,13 +127,14 @@ data = "nowhere"
 
 TEST_CASE("what is missing is named") {
   const auto text = message_of("[node]\nname = \"n1\"\nid = \"no-uuid\"\n");
-  for (const auto* part : {"\"node.cell\" is missing", "\"node.state_dir\" is missing",
-                           "\"tls.key\" is missing", "\"pool.disks\" is missing",
-                           "s.toml:3: \"node.id\": \"no-uuid\" is not a UUID"})
+  for (const auto* part :
+       {"\"node.cell\" is missing", "\"node.state_dir\" is missing", "\"tls.key\" is missing",
+        "\"pool.disks\" is missing", "s.toml:3: \"node.id\": \"no-uuid\" is not a UUID"})
     CHECK_THAT(text, Catch::Contains(part));
 }
 
-TEST_CASE("surroundings: missing certificate, missing root key, a state folder that takes no writes") {
+TEST_CASE(
+    "surroundings: missing certificate, missing root key, a state folder that takes no writes") {
   const Folder folder;
   env::PosixFiles files;
   auto config = config_in(folder);
@@ -157,8 +158,8 @@ TEST_CASE("disks are paths and patterns, sorted, each once") {
   for (const auto* name : {"b.img", "a.img"}) folder.put(name);
   const auto disks = expand_disks({folder.path + "/*.img", folder.path + "/a.img", "/dev/missing"});
   REQUIRE(disks.ok());
-  CHECK(*disks == std::vector<std::string>{"/dev/missing", folder.path + "/a.img",
-                                           folder.path + "/b.img"});
+  CHECK(*disks ==
+        std::vector<std::string>{"/dev/missing", folder.path + "/a.img", folder.path + "/b.img"});
   CHECK(expand_disks({folder.path + "/*.raw"}).code() == Code::kNotFound);
   CHECK(expand_disks({}).code() == Code::kNotFound);
 }

@@ -56,8 +56,8 @@ TEST_CASE("golden bytes: the prologue, a write with its frame, a reply") {
   Writer out(bytes);
   put(out, Frame{MessageType::kWrite, false, 77, 60, 8192});
   CHECK(hex(bytes) == "53514652040000004d000000000000003c00000000200000");
-  CHECK(hex(encode(Request(Write{
-            TenantId(1), SessionId(2), RequestNumber(3), VolumeId(4), 4096, {5, 6}}))) ==
+  CHECK(hex(encode(Request(
+            Write{TenantId(1), SessionId(2), RequestNumber(3), VolumeId(4), 4096, {5, 6}}))) ==
         "0100000000000000020000000000000003000000000000000400000000000000"
         "00100000000000000200000005000000000000000600000000000000");
   CHECK(hex(encode_reply(Answer(VolumeOpened{VolumeId(4), "v", GroupId(1), 4096, 65536}))) ==

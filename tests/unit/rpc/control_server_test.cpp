@@ -1,7 +1,7 @@
 #include "rpc/control_server.hpp"
 
-#include <catch2/catch.hpp>
 #include <stdlib.h>
+#include <catch2/catch.hpp>
 
 #include <filesystem>
 #include <thread>
@@ -139,7 +139,8 @@ TEST_CASE("a client looks but does not touch, a stranger does neither") {
   CHECK(stranger->look(&Stub::ListVolumes).code() == Code::kDenied);
 }
 
-TEST_CASE("a certificate of another cell, an expired one, and one of another authority are refused") {
+TEST_CASE(
+    "a certificate of another cell, an expired one, and one of another authority are refused") {
   Bench b;
   b.issue("foreign", kOther, "operator/alice");
   CHECK(b.admin("foreign")->look(&Stub::ListVolumes).code() == Code::kDenied);
