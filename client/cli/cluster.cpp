@@ -104,7 +104,7 @@ Result<> pool_check(Context& context, const std::string& node, int* exit) {
   SQ_TRY(const auto check, admin->call(&Stub::CheckPool, named(node), false, kLongCall));
   const bool clean = check.differences().empty();
   if (!clean) *exit = kExitFailed;
-  context.show(Json{{"node", node}, {"clean", clean}, {"differences", check.differences()}});
+  context.show(Json{{"clean", clean}, {"differences", check.differences()}});
   return {};
 }
 
@@ -113,7 +113,7 @@ Result<> pool_scrub(Context& context, const std::string& node, bool wait, int* e
   SQ_TRY(const auto before, admin->look(&Stub::PoolStatus, named(node)));
   SQ_TRY(admin->change(&Stub::StartScrub, named(node)));
   if (!wait) {
-    context.show(Json{{"node", node}, {"state", "running"}});
+    context.show(Json{{"node", before.node()}, {"state", "running"}});
     return {};
   }
   client::Progress progress;
@@ -131,7 +131,7 @@ Result<> pool_scrub(Context& context, const std::string& node, bool wait, int* e
     const auto found = now.corruptions_found() - before.corruptions_found();
     const auto repaired = now.corruptions_repaired() - before.corruptions_repaired();
     if (now.scrub().stripes_lost() > 0 || repaired < found) *exit = kExitFailed;
-    context.show(Json{{"node", node},
+    context.show(Json{{"node", now.node()},
                       {"state", *exit == 0 ? "clean" : "damaged"},
                       {"checked_bytes", now.scrub().done_bytes()},
                       {"corruptions_found", found},
@@ -144,7 +144,7 @@ Result<> pool_scrub(Context& context, const std::string& node, bool wait, int* e
 Result<> pool_checkpoint(Context& context, const std::string& node) {
   SQ_TRY(auto* admin, context.admin());
   SQ_TRY(admin->call(&Stub::Checkpoint, named(node), true, kLongCall));
-  context.show(Json{{"node", node}, {"state", "done"}});
+  context.show(Json{{"state", "done"}});
   return {};
 }
 

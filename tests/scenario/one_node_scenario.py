@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -116,6 +117,43 @@ def kill_while_writing(cell, writers):
     return threads
 
 
+def expect_line(cell, text):
+    end = time.monotonic() + 10
+    while text not in cell.log():
+        assert time.monotonic() < end, f"the log has no line with: {text}"
+        time.sleep(0.05)
+
+
+def bad_input(cell):
+    """Garbage on every port, wrong rights, wrong configuration: refused, and the node serves on."""
+    node = cell.json("playground", "ps", cell.folder)[0]
+    for port in ("address", "control", "http"):
+        host, number = node[port].split(":")
+        with socket.create_connection((host, int(number)), timeout=10) as peer:
+            peer.sendall(random.randbytes(4000))
+            try:
+                while peer.recv(4096):
+                    pass
+            except ConnectionError:
+                pass
+    expect_line(cell, "refused a connection")
+    client = os.path.join(cell.folder, "as_client.toml")
+    with open(os.path.join(cell.folder, "client.toml"), encoding="utf-8") as file:
+        text = file.read()
+    with open(client, "w", encoding="utf-8") as file:
+        file.write(text.replace("tls/operator", "tls/client"))
+    cell.run("--config", client, "volume", "ls")
+    refused = cell.run("--config", client, "--json", "volume", "rm", "image", expect=4)
+    assert json.loads(refused.stderr)["error"]["code"] == "denied"
+    with open(client, "w", encoding="utf-8") as file:
+        file.write(text + "certificat = \"x\"\n")
+    wrong = cell.run("--config", client, "volume", "ls", expect=1).stderr.decode()
+    assert "unknown key" in wrong and "tls.certificate" in wrong, wrong
+    cell.run("playground", "kill", cell.folder, "n1", "--signal", "HUP")
+    expect_line(cell, "reloaded certificates and log level")
+    cell.run("volume", "ls")
+
+
 def scenario(cell, folder, rounds):
     cell.run("playground", "up", cell.folder, "--disk-size", "512MiB")
     cell.run("playground", "up", cell.folder)  # nothing to do
@@ -131,6 +169,7 @@ def scenario(cell, folder, rounds):
     cell.run("volume", "import", "image", source)
     snapshot = cell.json("snapshot", "create", "image", "--name", "first")["id"]
     check_content(cell, folder, expected, snapshot)
+    bad_input(cell)
 
     writers = [Writer(cell, index) for index in range(WRITERS)]
     acknowledged = 0
