@@ -20,7 +20,7 @@ FILE_LINES_MAX = 700
 
 # Libraries that only some folders may include.
 DOORS = [
-    ("grpc", r"grpc(pp)?/|.*\.grpc\.pb\.h$", ("lib/rpc/", "daemon/", "client/admin/", "client/cli/")),
+    ("grpc", r"grpc(pp)?/|google/protobuf/|.*\.pb\.h$", ("lib/rpc/", "daemon/", "client/admin/", "client/cli/")),
     ("rocksdb", r"rocksdb/", ("lib/index/",)),
     ("openssl", r"openssl/", ("lib/codec/", "lib/env/real/")),
     ("isa-l", r"isa-l(/|\.h)|(erasure_code|raid|crc)\.h$", ("lib/codec/",)),
@@ -64,6 +64,9 @@ OUTSIDE_HEADERS = [
 # this file does not find itself.
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" "DO", "FIX" "ME", "XX" "X")) + r")\b")
 WORKPLACE = re.compile(r"(?<!\w)/wo" r"rk/|(?<![\w*])\.lib" r"rary\b")
+
+# A document is named by its path.
+SHORTHAND = re.compile(r"\b(PROTOCOL|DESIGN|CONTRACT)\b(\.md| \d+)?")
 
 
 class Finding(NamedTuple):
@@ -153,7 +156,7 @@ def check_order(tree):
         if path.startswith("lib/env/real/"):
             allowed = ["base", "env"]
         for line, name, angle in includes(tree, path):
-            if angle:
+            if angle or name.endswith(".pb.h"):  # generated; the doors say who may
                 continue
             first = name.split("/")[0]
             if name.startswith("env/real/") and not path.startswith("lib/env/real/"):
@@ -249,6 +252,7 @@ def cmake_sources(path, text):
             name = m.group(0).replace("${folder}", folder)
             rooted = name.startswith(("${CMAKE_SOURCE_DIR}/", "${PROJECT_SOURCE_DIR}/"))
             name = re.sub(r"^\$\{\w+\}/", "", name)
+            name = re.sub(r"\$\{\w+\}", "*", name)  # a loop's variable may be anything
             name = os.path.normpath(name if rooted else os.path.join(here, name)).replace("\\", "/")
             if "*" not in name:
                 names.add(name)
@@ -272,6 +276,8 @@ def check_words(tree):
                 yield Finding(path, number, "unfinished", f"'{m.group(0)}': do it or say so in an issue")
             if m := WORKPLACE.search(line):
                 yield Finding(path, number, "workplace", f"'{m.group(0)}' names somebody's workplace")
+            if path.endswith(CPP) and (m := SHORTHAND.search(line)):
+                yield Finding(path, number, "names", f"'{m.group(0)}': say docs/protocol.md, section N")
 
 
 def check_length(tree):
@@ -349,12 +355,14 @@ def check_test_names(tree):
 
 
 def check_golden(tree):
-    """Every golden file is read by a test."""
-    sources = "\n".join(tree.text(p) for p in tree.select("tests/", CPP + (".py",)))
+    """Every golden file is read by a test, by its name or by the beginning of a name that ends in _."""
+    quoted = set()
+    for path in tree.select("tests/", CPP + (".py",)):
+        quoted.update(re.findall(r'"(?:[^"\n]*/)?([\w.-]+)"', tree.text(path)))
+    begun = tuple(q for q in quoted if q.endswith("_") and len(q) > 3)
     for path in tree.select("tests/golden/", ("",)):
         name = os.path.basename(path)
-        if not re.search(r'["/]' + re.escape(name) + '"', sources) and not re.search(
-                r'["/]' + re.escape(os.path.splitext(name)[0]) + '"', sources):
+        if not {name, os.path.splitext(name)[0]} & quoted and not (begun and name.startswith(begun)):
             yield Finding(path, 1, "golden", "no test names this file")
 
 
@@ -439,9 +447,39 @@ def check_named_files(tree):
             yield Finding(path, line, "names", f"there is no {name}")
 
 
+def check_map(tree):
+    """Each test and planted bug that the protocol map relies on is there."""
+    path = "docs/protocol_map.md"
+    if path not in tree.known:
+        return
+    tests = {m.group(1) or m.group(2) for p in tree.select("tests/", (".cpp",))
+             for m in TEST_CASE.finditer(tree.text(p))}
+    planted = {m.group(1) for p in tree.select("lib/", CPP)
+               for m in re.finditer(r'(?m)^[^/\n]*SQ_PLANTED\("([^"]+)"\)', tree.text(p))}
+    for number, line in enumerate(tree.text(path).splitlines(), 1):
+        noticed = line.rstrip(" |").split(" | ")[-1] if line.startswith("| ") else ""
+        for m in re.finditer(r'(planted bug |probe )?"([^"]+)"', noticed):
+            if not m.group(1) and m.group(2) not in tests:
+                yield Finding(path, number, "map", f'there is no test "{m.group(2)}"')
+        for name in re.findall(r"`([a-z_0-9]+)`", noticed):
+            if name not in planted:
+                yield Finding(path, number, "map", f"no SQ_PLANTED is called {name}")
+
+
+def check_health(tree):
+    """Each health code that a program can say has a page."""
+    for path in tree.select(("lib/", "daemon/", "client/"), CPP):
+        text = tree.text(path)
+        for m in re.finditer(r'"(SQ-[A-Z][A-Z-]*[A-Z])"', text):
+            if not tree.exists(f"docs/health/{m.group(1)}.md"):
+                yield Finding(path, line_of(text, m.start()), "health",
+                              f"there is no docs/health/{m.group(1)}.md")
+
+
 CHECKS = [check_order, check_doors, check_outside, check_simulation, check_dead_headers,
           check_dead_sources, check_words, check_length, check_catch, check_test_names, check_golden,
-          check_corpus, check_titles, check_links, check_named_files]
+          check_corpus, check_titles, check_links, check_named_files, check_map,
+          check_health]
 
 
 def lint(root):

@@ -208,6 +208,7 @@ void StripeIo::forget(const StripeKey& key) {
 
 void StripeIo::segment_released(SegmentId segment) {
   SQ_CHECK(!has_unindexed(segment), "a segment was released while the index lacks a stripe of it");
+  const auto in_it = [&](const auto& entry) { return entry.first.segment == segment; };
   for (const auto& [key, strips] : damaged_)
     if (key.segment == segment) counters.corruptions_repaired += strips.size();
   std::erase_if(damaged_, in_it);

@@ -45,11 +45,11 @@ Result<> check_sizes(std::uint64_t size_bytes, std::uint32_t extent_bytes) {
 Async<VolumeInfo> Group::create_volume(CreateVolume request) {
   SQ_CO_TRY(check_name(request.name));
   SQ_CO_TRY(check_sizes(request.size_bytes, request.extent_bytes));
-  if (codec::stored_size(request.extent_bytes, core_.options.frame_shift) >
-      core_.pool->stripe_bytes_max() / core_.pool->geometry().k)
-    co_return Error{Code::kInvalid, "an extent must fit into one chunk of this pool (" +
-                                        std::to_string(core_.pool->geometry().chunk_bytes >> 10) +
-                                        " KiB): choose a smaller extent size"};
+  // So that it fits into the narrowest stripe, however many members are missing.
+  if (request.extent_bytes > core_.pool->geometry().chunk_bytes / 2)
+    co_return Error{Code::kInvalid, "an extent may be half a chunk of this pool at most: " +
+                                        std::to_string(core_.pool->geometry().chunk_bytes >> 11) +
+                                        " KiB"};
   const auto lock = co_await control_.lock();
   SQ_CO_TRY(core_.alive());
   for (const auto& [id, record] : volumes_)

@@ -164,7 +164,7 @@ Async<> Engine::Impl::open() {
   core_.pool->serve(epoch_.number, this, [this](Slot slot) { core_.lane->slot_lost(slot); });
   // A crash loop must not fill the ring with term marks.
   if (core_.lane->used_bytes() > core_.lane->ring_bytes() / 4 * 3)
-    SQ_CO_TRY(co_await checkpoint());
+    SQ_CO_TRY(co_await this->checkpoint());
   for (auto& [id, each] : groups_)
     SQ_CO_TRY((co_await each->begin_term(epoch_)).context("begin a serving term"));
   last_checkpoint_ = core_.env.loop.now();

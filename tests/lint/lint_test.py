@@ -21,7 +21,8 @@ add_subdirectory(tests)
 TESTS_CMAKE = """
 file(GLOB_RECURSE unit_sources CONFIGURE_DEPENDS unit/*_test.cpp)
 add_executable(unit_tests support/test_main.cpp ${unit_sources})
-file(GLOB sim_sources CONFIGURE_DEPENDS sim/*.cpp)
+file(GLOB sim_sources CONFIGURE_DEPENDS sim/*_sim.cpp)
+  file(GLOB parts CONFIGURE_DEPENDS sim/${part}/*.cpp)
   set_target_properties(${name} PROPERTIES LINK_LIBRARY_OVERRIDE "WHOLE_ARCHIVE,square_core")
 file(GLOB fuzz_sources CONFIGURE_DEPENDS fuzz/*_fuzz.cpp)
 """
@@ -88,7 +89,8 @@ class LintTest(unittest.TestCase):
                  "rand()", "std::random_device d", "getrandom(p, 1, 0)", "fopen(p, q)", "::open(p, 0)",
                  "::pread(f, b, 1, 0)", "std::ofstream out", "std::ifstream in",
                  "std::filesystem::remove(p)", 'std::getenv("X")', "std::thread t", "RAND_bytes(p, 1)",
-                 "std::this_thread::sleep_for(d)", "::fsync(f)", "open(p, O_RDONLY)"]
+                 "std::this_thread::sleep_for(d)", "::fsync(f)", "open(p, O_RDONLY)",
+                 "clock_gettime(c, &t)", "return ::random()", "::connect(f, a, n)"]
         for call in calls:
             with self.subTest(call=call):
                 found = self.found({"lib/pool/a.cpp": f"void f() {{\n  {call};\n}}\n"}, "outside")
@@ -140,9 +142,10 @@ class LintTest(unittest.TestCase):
         files = {"CMakeLists.txt": CMAKE, "tests/CMakeLists.txt": TESTS_CMAKE, "lib/base/a.cpp": "",
                  "lib/env/real/a.cpp": "", "lib/pool/deep/a.cpp": "", "tests/unit/pool/a_test.cpp": "",
                  "tests/unit/pool/a.cpp": "", "tests/support/test_main.cpp": "", "tests/sim/a_sim.cpp": "",
-                 "daemon/main.cpp": ""}
+                 "tests/sim/a/run.cpp": "", "tests/sim/b.cpp": "", "daemon/main.cpp": ""}
         self.assertEqual([p for p, _, _ in self.found(files, "dead")],
-                         ["daemon/main.cpp", "lib/pool/deep/a.cpp", "tests/unit/pool/a.cpp"])
+                         ["daemon/main.cpp", "lib/pool/deep/a.cpp", "tests/sim/b.cpp",
+                          "tests/unit/pool/a.cpp"])
 
     def test_marks_of_unfinished_work_are_found(self):
         files = {"lib/base/a.cpp": f"\n// {UNFINISHED}: later\n", "docs/a.md": f"# A\n{UNFINISHED}\n",
@@ -153,6 +156,10 @@ class LintTest(unittest.TestCase):
     def test_names_of_a_workplace_are_found(self):
         self.assertEqual(len(self.found({"docs/a.md": f"# A\nsee {WORKPLACE}x\n"}, "workplace")), 1)
         self.assert_clean({"docs/a.md": "# A\ndocs" + WORKPLACE + "x, libsquare.so\n"}, "workplace")
+
+    def test_a_document_is_named_by_its_path(self):
+        files = {"docs/protocol.md": "# P\n", "lib/base/a.cpp": "// PROTOCOL 3\n// docs/protocol.md, section 3\n"}
+        self.assertEqual(self.found(files, "names"), [("lib/base/a.cpp", 1, "names")])
 
     def test_a_file_of_too_many_lines_is_found(self):
         self.assertEqual(len(self.found({"lib/base/a.cpp": "\n" * 701}, "length")), 1)
@@ -187,7 +194,8 @@ class LintTest(unittest.TestCase):
 
     def test_a_golden_file_that_no_test_reads_is_found(self):
         files = {"tests/golden/label_v1.bin": "x", "tests/golden/record_v1.bin": "x",
-                 "tests/unit/a_test.cpp": 'golden("label_v1.bin");\n'}
+                 "tests/golden/diff_hole.hex": "x",
+                 "tests/unit/a_test.cpp": 'golden("label_v1.bin"); golden("diff_" + name);\n'}
         self.assertEqual(self.found(files, "golden"), [("tests/golden/record_v1.bin", 1, "golden")])
 
     def test_a_fuzz_target_without_a_corpus_is_found(self):
@@ -213,6 +221,21 @@ class LintTest(unittest.TestCase):
     def test_files_that_comments_name_are_there(self):
         files = {"docs/a.md": "# A\n", "lib/base/x.hpp": "// docs/a.md, docs/b.md, docs/formats/*.md\n"}
         self.assertEqual(lint_messages(files, "names"), ["there is no docs/b.md"])
+
+    def test_the_protocol_map_names_tests_and_planted_bugs_that_exist(self):
+        files = {"docs/protocol_map.md": '# Map\n\n| 1 | rule | `lib/a.cpp` | "a test"; `a_bug` |\n'
+                                         '| 2 | rule | not yet | planted bug "x": not yet; sim |\n',
+                 "lib/pool/a.cpp": 'if (SQ_PLANTED("a_bug")) f();\n',
+                 "tests/unit/pool/a_test.cpp": 'TEST_CASE("a test", "[x]") {}\n'}
+        self.assert_clean(files, "map")
+        files["lib/pool/a.cpp"] = files["tests/unit/pool/a_test.cpp"] = ""
+        self.assertEqual(lint_messages(files, "map"),
+                         ['there is no test "a test"', "no SQ_PLANTED is called a_bug"])
+
+    def test_a_health_code_without_a_page_is_found(self):
+        files = {"lib/access/a.cpp": 'add("SQ-DISK-FAILED");\nadd("SQ-POOL-FULL");\n',
+                 "docs/health/SQ-DISK-FAILED.md": "# SQ-DISK-FAILED\n"}
+        self.assertEqual(self.found(files, "health"), [("lib/access/a.cpp", 2, "health")])
 
     # ---- the program
 

@@ -1,6 +1,7 @@
 #include "store/memory_map.hpp"
 
 #include <catch2/catch.hpp>
+#include <deque>
 #include <map>
 #include <random>
 
