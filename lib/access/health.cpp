@@ -17,7 +17,7 @@ void judge_disk(const std::string& node, const pool::DiskStatus& disk,
   switch (disk.state) {
     case pool::DiskState::kFailed:
       out.push_back({"SQ-DISK-FAILED", "degraded", disk_name(disk) + " has failed" + because,
-                     "square disk ls --node " + node, 0});
+                     "square disk ok-to-pull " + node + " " + std::to_string(disk.slot.value), 0});
       return;
     case pool::DiskState::kMissing:
       out.push_back({"SQ-DISK-MISSING", "degraded", disk_name(disk) + " is missing" + because,

@@ -50,7 +50,7 @@ TEST_CASE("each disk that is not well is named, with a command that can be paste
   CHECK(codes(checks) ==
         std::vector<std::string>{"SQ-DISK-FAILED", "SQ-DISK-MISSING", "SQ-DISK-FOREIGN"});
   CHECK_THAT(checks[0].summary, Catch::Contains("/dev/d1"));
-  CHECK(checks[0].action == "square disk ls --node n1");
+  CHECK(checks[0].action == "square disk ok-to-pull n1 1");
 }
 
 TEST_CASE("a pool that fills up warns, then says that writes are refused") {
