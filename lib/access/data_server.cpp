@@ -126,6 +126,7 @@ Task<void> DataServer::accept_all(env::Listener* listener) {
 
 Task<void> DataServer::run_session(std::unique_ptr<env::Connection> connection) {
   Session session(loop_, std::move(connection), options_);
+  if (stopping_) co_return;  // stop() came between accept and now, and has not seen this one
   const auto self = sessions_.insert(sessions_.end(), &session);
   session.permitted = permit(options_.cell, session.connection->peer(), Action::kData);
   const auto read = co_await read_requests(session);

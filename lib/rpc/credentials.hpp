@@ -21,7 +21,8 @@ std::shared_ptr<grpc::ServerCredentials> server_credentials(const TlsFiles& file
 std::shared_ptr<grpc::ChannelCredentials> channel_credentials(const TlsFiles& files,
                                                               const std::string& cell);
 
-// gRPC's own lines, such as refused handshakes, go to `log`. The process's first use of gRPC.
+// gRPC's own lines, such as refused handshakes, go to `log`, from gRPC's own threads.
+// Before the first other use of gRPC in the process.
 void route_grpc_log(LogSink log);
 
 }  // namespace square::rpc

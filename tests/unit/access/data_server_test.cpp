@@ -236,3 +236,12 @@ TEST_CASE("connections over the limit are refused") {
   CHECK(b.closed());
   CHECK(b.server.stats().connections_refused == 1);
 }
+
+TEST_CASE("stop does not wait for a connection that was accepted in the same turn") {
+  Bench b;
+  b.peer = b.transport.connect_now();
+  while (b.server.stats().connections_total == 0) REQUIRE(b.loop.step());
+  CHECK(b.server.stats().connections == 0);
+  b.loop.run(b.server.stop());
+  CHECK(b.server.stats().connections == 0);
+}
