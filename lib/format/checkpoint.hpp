@@ -30,7 +30,7 @@ struct ManifestFile {
 struct SegmentEntry {
   SegmentId segment;
   Generation generation;
-  std::uint8_t kind = 0;    // pool::StripeClass
+  std::uint8_t kind = 0;  // pool::StripeClass
   std::uint8_t k = 0, m = 0;
   std::vector<Slot> slots;  // k + m, before rotation
   bool operator==(const SegmentEntry&) const = default;

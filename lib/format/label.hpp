@@ -36,7 +36,7 @@ struct CheckpointRef {
 };
 
 struct Label {
-  std::uint64_t sequence = 0;         // of this disk's label updates
+  std::uint64_t sequence = 0;           // of this disk's label updates
   std::uint32_t incompat_features = 0;  // an unknown bit: refuse the disk
   std::uint32_t compat_features = 0;    // an unknown bit: ignore it
   CellId cell;
@@ -44,7 +44,7 @@ struct Label {
   PoolId pool;
   DiskId disk;
   DiskRole role = DiskRole::kMember;
-  Slot slot;                          // for members
+  Slot slot;  // for members
   std::uint8_t k = 0, m = 0;
   std::uint32_t chunk_bytes = 0;
   std::uint32_t chunks = 0;

@@ -84,16 +84,15 @@ Async<std::optional<Checkpoint>> CheckpointStore::load_from(std::size_t candidat
     if (candidates_.empty()) co_return std::optional<Checkpoint>();
     co_return Error{Code::kDataLoss, "no checkpoint that the labels name can be read" + why};
   }
-  for (const auto& entry : newest_->manifest.segments)
-    SQ_CO_TRY(segments_->note_used(entry));
+  for (const auto& entry : newest_->manifest.segments) SQ_CO_TRY(segments_->note_used(entry));
   SQ_CO_TRY(adopt(*newest_));
   if (previous_) SQ_CO_TRY(adopt(*previous_));
   co_return checkpoint_of(newest_->manifest);
 }
 
 Async<CheckpointStore::Kept> CheckpointStore::read_manifest(format::CheckpointRef ref) {
-  const auto name = "checkpoint " + std::to_string(ref.id.epoch) + "." +
-                    std::to_string(ref.id.number);
+  const auto name =
+      "checkpoint " + std::to_string(ref.id.epoch) + "." + std::to_string(ref.id.number);
   const auto piece = (ref.manifest_bytes + ref.stripes.size() - 1) / ref.stripes.size();
   ByteVector bytes;
   for (const auto& stripe : ref.stripes) {
@@ -143,8 +142,7 @@ const format::ManifestFile* CheckpointStore::find_file(const CheckpointFile& fil
 Async<Buffer> CheckpointStore::read_file(CheckpointFile file, std::uint64_t offset,
                                          std::uint32_t size) {
   const auto* known = find_file(file);
-  if (known == nullptr)
-    co_return Error{Code::kNotFound, "the checkpoint has no file " + file.name};
+  if (known == nullptr) co_return Error{Code::kNotFound, "the checkpoint has no file " + file.name};
   if (offset > known->size_bytes || size > known->size_bytes - offset)
     co_return Error{Code::kInvalid, "past the end of checkpoint file " + file.name};
   const auto pieces = known->stripes;
@@ -153,9 +151,9 @@ Async<Buffer> CheckpointStore::read_file(CheckpointFile file, std::uint64_t offs
   for (const auto& piece : pieces) {
     const auto from = std::max(offset, start), end = std::min(offset + size, start + piece.bytes);
     if (from < end) {
-      auto part = co_await stripes_.read_verified(piece.stripe,
-                                                  static_cast<std::uint32_t>(from - start),
-                                                  static_cast<std::uint32_t>(end - from));
+      auto part =
+          co_await stripes_.read_verified(piece.stripe, static_cast<std::uint32_t>(from - start),
+                                          static_cast<std::uint32_t>(end - from));
       if (!part.ok()) co_return std::move(part).context("checkpoint file " + file.name);
       std::memcpy(out.data() + (from - offset), part->data(), part->size());
     }
@@ -330,8 +328,7 @@ std::vector<SegmentId> CheckpointStore::mostly_dead() const {
 void CheckpointStore::free_unnamed() {
   std::set<SegmentId> named;
   for (const auto* kept : {&newest_, &previous_})
-    if (*kept)
-      for_each_stripe(**kept, [&](const auto& stripe) { named.insert(stripe.segment); });
+    if (*kept) for_each_stripe(**kept, [&](const auto& stripe) { named.insert(stripe.segment); });
   for (SegmentId id; id.value < segments_->size(); id = id.next()) {
     const auto& segment = segments_->at(id);
     if (segment.kind == StripeClass::kIndex && segment.state == SegmentTable::State::kClosed &&

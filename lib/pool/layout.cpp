@@ -23,8 +23,8 @@ std::uint32_t chosen_chunk_bytes(std::uint64_t space) {
 
 Result<> check_widths(const FormatOptions& options) {
   if (options.k == 0 || options.k + options.m > format::kStripsMax)
-    return Error{Code::kInvalid, "k must be at least 1, and k + m at most " +
-                                     std::to_string(format::kStripsMax)};
+    return Error{Code::kInvalid,
+                 "k must be at least 1, and k + m at most " + std::to_string(format::kStripsMax)};
   if (options.chunk_bytes % kChunkUnit != 0 || options.chunk_bytes > kChunkMax)
     return Error{Code::kInvalid, "the chunk size must be a multiple of 64 KiB, at most 64 MiB"};
   if (options.journal_bytes % kMiB != 0)
@@ -63,10 +63,9 @@ Result<Geometry> choose_geometry(std::uint64_t smallest_disk_bytes, const Format
   const auto chunks = space / geometry.chunk_bytes;
   if (chunks < kChunksMin)
     return Error{Code::kInvalid, "the smallest disk has " + std::to_string(smallest_disk_bytes) +
-                                     " bytes: room for " + std::to_string(chunks) +
-                                     " chunks of " + std::to_string(geometry.chunk_bytes) +
-                                     " bytes, at least " + std::to_string(kChunksMin) +
-                                     " are needed"};
+                                     " bytes: room for " + std::to_string(chunks) + " chunks of " +
+                                     std::to_string(geometry.chunk_bytes) + " bytes, at least " +
+                                     std::to_string(kChunksMin) + " are needed"};
   geometry.chunks = static_cast<std::uint32_t>(std::min<std::uint64_t>(chunks, UINT32_MAX));
   return geometry;
 }

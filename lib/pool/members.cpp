@@ -83,8 +83,8 @@ std::optional<Slot> Members::note_failed(const MemberDisk& disk) {
   const auto slot = slot_of(disk);
   if (!slot) return std::nullopt;
   auto& entry = table_[slot->value];
-  failed_[slot->value] = Failed{entry.disk, disk.path(), disk.why(), disk.read_errors,
-                                disk.write_errors, disk.corruptions};
+  failed_[slot->value] = Failed{entry.disk,       disk.path(),       disk.why(),
+                                disk.read_errors, disk.write_errors, disk.corruptions};
   entry.state = SlotState::kFailed;
   ++generation_;
   retired_.push_back(std::move(disks_[slot->value]));
@@ -135,9 +135,8 @@ Async<> Members::write_labels() {
     auto label = label_for(*disk);
     label.sequence = disk->label.sequence;
     const bool has_it =
-        label == disk->label && std::ranges::all_of(disk->label_copies, [&](auto copy) {
-          return copy == label.sequence;
-        });
+        label == disk->label &&
+        std::ranges::all_of(disk->label_copies, [&](auto copy) { return copy == label.sequence; });
     if (has_it) continue;
     disks.push_back(disk);
     labels.push_back(std::move(label));

@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
-#include "pool/membership.hpp"
 #include "pool/member_disk.hpp"
+#include "pool/membership.hpp"
 
 namespace square::pool {
 
@@ -47,9 +47,7 @@ class Members {
   std::vector<Slot> missing_slots() const;
   bool rebuilding(Slot slot) const;
   // Its disk has failed and note_failed() has not come yet.
-  bool holds_failed(Slot slot) const {
-    return disks_[slot.value] && disks_[slot.value]->failed();
-  }
+  bool holds_failed(Slot slot) const { return disks_[slot.value] && disks_[slot.value]->failed(); }
   std::size_t whole_count() const;
   // The disk that holds that slot's strips of that segment: nothing while they are not rebuilt.
   MemberDiskPtr holder(Slot slot, SegmentId segment) const;

@@ -35,7 +35,7 @@ struct Membership {
   PoolId pool;
   std::uint64_t generation = 0;
   std::vector<format::SlotEntry> slots;
-  std::vector<DiskVerdict> verdicts;                 // one for each reading, in order
+  std::vector<DiskVerdict> verdicts;                        // one for each reading, in order
   std::vector<std::optional<std::size_t>> reading_of_slot;  // members and rebuilding ones
 };
 

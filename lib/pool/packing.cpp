@@ -26,7 +26,8 @@ bool pack_into(std::span<const std::uint32_t> item_bytes, std::uint64_t strip_by
 std::optional<Packing> pack(std::span<const std::uint32_t> item_bytes, std::uint8_t k,
                             std::uint32_t strip_blocks_max) {
   const auto total = std::accumulate(item_bytes.begin(), item_bytes.end(), std::uint64_t{0});
-  const auto least = align_up(total, std::uint64_t{k} * kBlockBytes) / (std::uint64_t{k} * kBlockBytes);
+  const auto least =
+      align_up(total, std::uint64_t{k} * kBlockBytes) / (std::uint64_t{k} * kBlockBytes);
   Packing packing;
   packing.offsets.reserve(item_bytes.size());
   for (auto blocks = least; total > 0 && blocks <= strip_blocks_max; ++blocks) {

@@ -7,8 +7,8 @@
 //               chunks; the roles of the members rotate from stripe to stripe
 //
 // The pool knows disks, segments and stripes, and the checkpoint files of the index. It does not
-// know extents, groups or keys: who reads tells how to verify, and who owns the index tells, through
-// StripeCatalog, which stripes live. docs/protocol.md, sections 2 and 3.
+// know extents, groups or keys: who reads tells how to verify, and who owns the index tells,
+// through StripeCatalog, which stripes live. docs/protocol.md, sections 2 and 3.
 
 #include <functional>
 #include <memory>
@@ -25,9 +25,9 @@ namespace square::pool {
 
 struct Geometry {
   std::uint8_t k = 8, m = 2;
-  std::uint32_t chunk_bytes = 0;     // multiple of 64 KiB
-  std::uint32_t chunks = 0;          // per disk: the number of segments
-  std::uint64_t journal_bytes = 0;   // per disk, multiple of 1 MiB
+  std::uint32_t chunk_bytes = 0;    // multiple of 64 KiB
+  std::uint32_t chunks = 0;         // per disk: the number of segments
+  std::uint64_t journal_bytes = 0;  // per disk, multiple of 1 MiB
   bool operator==(const Geometry&) const = default;
 };
 
@@ -51,26 +51,26 @@ enum class DiskState : std::uint8_t { kMember, kSpare, kRebuilding, kFailed, kMi
 std::string_view disk_state_name(DiskState state);  // as in `square disk ls`
 
 struct DiskStatus {
-  Slot slot;          // members: 0 .. k+m-1; others follow
+  Slot slot;  // members: 0 .. k+m-1; others follow
   DiskId id;
   std::string path;
   DiskState state = DiskState::kMissing;
-  std::string why;    // for failed, missing, foreign
+  std::string why;  // for failed, missing, foreign
   std::uint64_t size_bytes = 0;
-  std::uint64_t live_bytes = 0;   // of its chunks in use
+  std::uint64_t live_bytes = 0;  // of its chunks in use
   std::uint64_t read_errors = 0, write_errors = 0, corruptions = 0;
 };
 
 // A pass over the live stripes: rebuilding, or scrubbing.
 struct RepairStatus {
   bool active = false;
-  std::vector<Slot> slots;             // being filled, for a rebuild
+  std::vector<Slot> slots;                        // being filled, for a rebuild
   std::uint64_t done_bytes = 0, total_bytes = 0;  // of the chunks to go through
-  std::uint64_t bytes_per_s = 0;       // since it began
+  std::uint64_t bytes_per_s = 0;                  // since it began
   std::uint64_t eta_s = 0;
   std::uint64_t pace_bytes_per_s = 0;  // what it is held to now; 0: nothing
   std::uint64_t stripes = 0, strips_written = 0, stripes_lost = 0;
-  SegmentId cursor;                    // the next segment
+  SegmentId cursor;  // the next segment
 };
 
 // A repair runs freely while clients are idle, and at the floor while they are not: it must end in
@@ -83,9 +83,9 @@ struct RepairPace {
 struct PoolStatus {
   Geometry geometry;
   std::uint16_t members_live = 0, members_missing = 0, spares_free = 0;
-  std::uint64_t capacity_bytes = 0;       // data bytes that all segments could hold
-  std::uint64_t free_bytes = 0;           // data bytes in free segments
-  std::uint64_t free_fresh_bytes = 0;     // of them, those that kFresh may take
+  std::uint64_t capacity_bytes = 0;    // data bytes that all segments could hold
+  std::uint64_t free_bytes = 0;        // data bytes in free segments
+  std::uint64_t free_fresh_bytes = 0;  // of them, those that kFresh may take
   std::uint32_t segments_free = 0, segments_open = 0, segments_closed = 0;
   std::uint64_t corruptions_found = 0, corruptions_repaired = 0;
   // Disk bytes written since open, by purpose.
@@ -136,12 +136,12 @@ struct Checkpoint {
 class Pool : public journal::JournalDisks {
  public:
   // Writes labels on disks that carry none. Errors: kExists when one carries a label (nothing is
-  // written then; `disk wipe` is the only way to reuse it), kInvalid (too few or too small, the same
-  // disk twice), kIo.
+  // written then; `disk wipe` is the only way to reuse it), kInvalid (too few or too small, the
+  // same disk twice), kIo.
   static Async<> format(env::Env env, FormatOptions options);
 
-  // Opens the disks, reads labels, decides the membership: foreign, cloned, doubled, rolled-back and
-  // newer-format disks are listed as kForeign or kFailed with the reason, and never written.
+  // Opens the disks, reads labels, decides the membership: foreign, cloned, doubled, rolled-back
+  // and newer-format disks are listed as kForeign or kFailed with the reason, and never written.
   // Errors: kUnavailable when fewer than k members are good, naming what is missing; kUnsupported.
   static Async<std::unique_ptr<Pool>> open(env::Env env, OpenOptions options);
 
@@ -175,13 +175,12 @@ class Pool : public journal::JournalDisks {
   Result<> adopt(const format::StripeDescriptor& stripe, bool indexed = false);
   // From now on stripes are written, under generations of `epoch`. Segments that neither the loaded
   // checkpoint calls used nor adopt() named are free.
-  void serve(std::uint32_t epoch, StripeCatalog* catalog,
-             std::function<void(Slot)> on_slot_lost);
+  void serve(std::uint32_t epoch, StripeCatalog* catalog, std::function<void(Slot)> on_slot_lost);
 
   // ---- stripes
   // Packs the items (an item that fits in a strip does not straddle two), pads, computes parity,
-  // writes all k + m strips, flushes all, and checks that every member still lives. On return all is
-  // durable, and any m of the disks may go. The stripe is in the way of rebuild and freeing from
+  // writes all k + m strips, flushes all, and checks that every member still lives. On return all
+  // is durable, and any m of the disks may go. The stripe is in the way of rebuild and freeing from
   // before its first strip; forget_stripe() drops one that no record will ever name.
   // Errors: kIo when a strip could not be made durable (write the payload elsewhere), kNoSpace when
   // only the class's reserve is left, kInvalid when the items exceed a chunk.
@@ -195,12 +194,15 @@ class Pool : public journal::JournalDisks {
   std::uint64_t stripe_bytes_min() const;
 
   using Verify = std::function<bool(Bytes)>;
-  // Reads `size` bytes at `place`. The fast path reads only the strips that hold them; when a member
-  // is missing, answers with an error or `verify` says no, the bytes are reconstructed from the
-  // stripe's other strips, chosen by checksum, and counted as a corruption where it was one.
-  // `damaged` is told of stripes to be moved elsewhere.
-  // Errors: kDataLoss when fewer than k good strips are left, or when all strips match their
-  // checksums and `verify` still says no; kNotFound when the segment is in another generation.
+  // Reads `size` bytes at `place`. The fast path reads only the strips that hold them; when a
+  // member is missing, answers with an error or `verify` says no, the bytes are reconstructed from
+  // the stripe's other strips, chosen by checksum, and counted as a corruption where it was one.
+  // Bad strips on live disks are then written again in place from the others, and read back: a
+  // place that holds garbage can lose nothing by it. A disk that does not give them back has
+  // failed. `damaged` is told of every stripe that was found damaged, once; it may move it
+  // elsewhere. Errors: kDataLoss when fewer than k good strips are left, or when all strips match
+  // their checksums and `verify` still says no; kNotFound when the segment is in another
+  // generation.
   Async<Buffer> read_place(const format::Place& place, std::uint32_t size, const Verify& verify);
   void on_damaged_stripe(std::function<void(const format::StripeDescriptor&)> damaged);
 
@@ -230,8 +232,8 @@ class Pool : public journal::JournalDisks {
   Async<std::string> reconcile();
   // A rebuild begins when this has returned: the journal's live records have their copies again.
   void before_rebuild(std::function<Task<void>()> wait);
-  // Reads and checks every strip of every live stripe, from `from` on. Bad ones are written again in
-  // place from the others, and told to on_damaged_stripe(). Errors: kBusy while one runs.
+  // Reads and checks every strip of every live stripe, from `from` on. Bad ones are written again
+  // in place from the others, and told to on_damaged_stripe(). Errors: kBusy while one runs.
   Result<> start_scrub(SegmentId from = SegmentId(0));
   void set_repair_pace(RepairPace pace);
   // Overwrites the labels of a disk that is in nobody's use: the only way to give it to another

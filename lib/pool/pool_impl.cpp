@@ -24,11 +24,24 @@ Pool::Impl::Impl(env::Env env_, env::DiskOptions disk_options_, CellId cell_, No
       gate(std::make_shared<CallGate>(env.loop)),
       scope_(env.loop) {
   stripes.find_index_stripe = [this](const StripeKey& key) { return checkpoints.find(key); };
+  stripes.mend = [this](const format::StripeDescriptor& stripe) {
+    if (!serving_ || gate->stopping) return;
+    repair.add_damaged(stripe);
+    if (std::exchange(mending_, true)) return;
+    scope_.spawn(run_mend());
+  };
   segments->on_discard = [this](SegmentId id) { scope_.spawn(discard(id)); };
 }
 
 Pool::Impl::~Impl() {
+  stripes.mend = [this](const format::StripeDescriptor& stripe) {
+    if (!serving_ || gate->stopping) return;
+    repair.add_damaged(stripe);
+    if (std::exchange(mending_, true)) return;
+    scope_.spawn(run_mend());
+  };
   segments->on_discard = nullptr;
+  stripes.mend = nullptr;
   for (const auto& disk : members->all()) disk->on_failed = nullptr;
 }
 
@@ -253,6 +266,11 @@ Result<> Pool::Impl::start_scrub(SegmentId from) {
 Task<void> Pool::Impl::run_scrub(SegmentId from) {
   co_await repair.scrub(from);
   scrubbing_ = false;
+}
+
+Task<void> Pool::Impl::run_mend() {
+  co_await repair.mend();
+  mending_ = false;
 }
 
 Task<void> Pool::Impl::stop() {

@@ -37,8 +37,8 @@ class CallPass {
 
 class Pool::Impl {
  public:
-  Impl(env::Env env, env::DiskOptions disk_options, CellId cell, NodeId node,
-       Membership membership, std::vector<format::CheckpointRef> checkpoints);
+  Impl(env::Env env, env::DiskOptions disk_options, CellId cell, NodeId node, Membership membership,
+       std::vector<format::CheckpointRef> checkpoints);
   ~Impl();
 
   void watch(const MemberDiskPtr& disk);
@@ -70,6 +70,7 @@ class Pool::Impl {
   Task<void> discard(SegmentId segment);
   Task<void> run_rebuild(bool look);
   Task<void> run_scrub(SegmentId from);
+  Task<void> run_mend();
   DiskStatus status_of(Slot slot) const;
   DiskStatus status_of(const MemberDisk& spare) const;
   std::string take_spares();
@@ -77,7 +78,7 @@ class Pool::Impl {
   std::function<void(Slot)> on_slot_lost_;
   std::vector<Slot> lost_before_serving_;
   bool serving_ = false;
-  bool rebuilding_ = false, scrubbing_ = false;
+  bool rebuilding_ = false, scrubbing_ = false, mending_ = false;
   bool rebuild_resumes_ = true;  // a slot that was rebuilding at open may have strips already
   env::Scope scope_;
 };

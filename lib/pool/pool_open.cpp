@@ -172,10 +172,10 @@ Async<> Pool::Impl::add_disk(std::string path) {
   SQ_CO_TRY(auto disks, co_await open_blank(env, std::move(paths), disk_options));
   const auto& disk = disks[0];
   if (disk->size_bytes() < disk_bytes_needed(members->geometry()))
-    co_return Error{Code::kInvalid,
-                    "disk " + disk->path() + " has " + std::to_string(disk->size_bytes()) +
-                        " bytes, the pool needs " +
-                        std::to_string(disk_bytes_needed(members->geometry()))};
+    co_return Error{Code::kInvalid, "disk " + disk->path() + " has " +
+                                        std::to_string(disk->size_bytes()) +
+                                        " bytes, the pool needs " +
+                                        std::to_string(disk_bytes_needed(members->geometry()))};
   disk->label.disk.uuid = env.random.uuid();
   members->add_spare(disk);
   watch(disk);

@@ -8,6 +8,7 @@
 namespace square::pool {
 namespace {
 
+constexpr std::uint64_t kStripesAtOnce = 4;
 constexpr auto kNap = std::chrono::milliseconds(20);  // so that a new pace and stop() are felt
 
 bool names(const std::vector<Slot>& slots, Slot slot) {
@@ -30,7 +31,7 @@ Task<void> Repair::rebuild(bool look) {
   // An acknowledged write lives in the journal until its stripe is written: its copies come first.
   if (before_rebuild) co_await before_rebuild();
   begin(rebuild_, SegmentId(0), slots);
-  co_await run(rebuild_, StripeIo::HowMany::kEnough, look);
+  co_await run(rebuild_, look ? Work::kFillAfterLook : Work::kFill);
   rebuild_.status.active = false;
   if (over(rebuild_) || !rebuild_.complete) co_return;
   for (std::size_t i = 0; i < slots.size(); ++i) {
@@ -43,7 +44,7 @@ Task<void> Repair::rebuild(bool look) {
 
 Task<void> Repair::scrub(SegmentId from) {
   begin(scrub_, from, {});
-  co_await run(scrub_, StripeIo::HowMany::kAll, false);
+  co_await run(scrub_, Work::kLook);
   scrub_.status.active = false;
 }
 
@@ -73,8 +74,8 @@ bool Repair::over(const Pass& pass) const {
   if (stopping_ || loop_.ending()) return true;
   const auto& slots = pass.status.slots;
   return !slots.empty() && std::ranges::none_of(slots, [&](Slot slot) {
-           return members_->live(slot) && members_->rebuilding(slot);
-         });
+    return members_->live(slot) && members_->rebuilding(slot);
+  });
 }
 
 Result<std::vector<format::StripeDescriptor>> Repair::live_stripes(SegmentId id) const {
@@ -95,7 +96,7 @@ Result<std::vector<format::StripeDescriptor>> Repair::live_stripes(SegmentId id)
   return stripes;
 }
 
-Task<void> Repair::run(Pass& pass, StripeIo::HowMany how_many, bool look) {
+Task<void> Repair::run(Pass& pass, Work work) {
   auto& status = pass.status;
   for (; status.cursor.value < segments_->size(); status.cursor = status.cursor.next()) {
     if (!concerns(pass, status.cursor)) continue;
@@ -109,11 +110,8 @@ Task<void> Repair::run(Pass& pass, StripeIo::HowMany how_many, bool look) {
       pass.complete = false;
       continue;
     }
-    bool whole = true;
-    for (auto& stripe : *stripes) {
-      whole = co_await restore(pass, std::move(stripe), how_many, look) && whole;
-      if (over(pass)) co_return;
-    }
+    const bool whole = co_await run_segment(pass, std::move(stripes).value(), work);
+    if (over(pass)) co_return;
     status.done_bytes += members_->geometry().chunk_bytes;
     pass.complete = pass.complete && whole;
     if (!whole || segments_->at(id).generation != generation) continue;
@@ -122,34 +120,87 @@ Task<void> Repair::run(Pass& pass, StripeIo::HowMany how_many, bool look) {
   }
 }
 
-Task<bool> Repair::restore(Pass& pass, format::StripeDescriptor stripe,
-                           StripeIo::HowMany how_many, bool look) {
-  auto& status = pass.status;
-  const auto bytes = std::uint64_t{stripe.strip_blocks} * kBlockBytes;
+// Several stripes at once: one is read while another is written.
+struct Repair::Window {
+  explicit Window(env::Loop& loop) : places(loop, kStripesAtOnce) {}
+  env::Budget places;
+  bool whole = true;
+};
+
+Task<bool> Repair::run_segment(Pass& pass, std::vector<format::StripeDescriptor> stripes,
+                               Work work) {
+  Window window(loop_);
+  env::Scope scope(loop_);
+  for (auto& stripe : stripes) {
+    co_await hold_back(pass, stripe);
+    co_await window.places.acquire(1);
+    if (over(pass)) break;
+    scope.spawn(run_stripe(&window, &pass, std::move(stripe), work));
+  }
+  co_await scope.join();
+  co_return window.whole;
+}
+
+Task<void> Repair::run_stripe(Window* window, Pass* pass, format::StripeDescriptor stripe,
+                              Work work) {
+  ++pass->status.stripes;
   bool settled = true;
+  if (work == Work::kLook) {
+    settled = co_await look(*pass, std::move(stripe));
+  } else {
+    settled = co_await fill(
+        *pass, std::move(stripe),
+        work == Work::kFill ? StripeIo::Purpose::kFill : StripeIo::Purpose::kFillAfterLook);
+  }
+  window->whole = window->whole && settled;
+  window->places.release(1);
+}
+
+// What it finds goes to mend().
+Task<bool> Repair::look(Pass& pass, format::StripeDescriptor stripe) {
+  const SegmentTable::Reader reader(segments_, stripe.segment);
+  if (!stripes_.current(stripe)) co_return true;
+  const auto k = stripe.k;
+  const auto set = co_await stripes_.read_strips(std::move(stripe), StripeIo::HowMany::kAll);
+  if (set.good < k) ++pass.status.stripes_lost;
+  co_return true;
+}
+
+Task<bool> Repair::fill(Pass& pass, format::StripeDescriptor stripe, StripeIo::Purpose purpose) {
   for (;;) {
     const auto live = members_->live_slots().size();
-    const auto written = co_await stripes_.restore(stripe, how_many, look);
+    const auto written = co_await stripes_.restore(stripe, purpose);
     if (written.ok()) {
-      status.strips_written += *written;
-      break;
+      pass.status.strips_written += *written;
+      co_return true;
     }
     if (written.code() == Code::kDataLoss) {
       SQ_PROBE("a repair met a stripe that is lost");
-      ++status.stripes_lost;
-      break;
+      ++pass.status.stripes_lost;
+      co_return true;
     }
     // Another member went while it was written: what is left may still do.
-    settled = !over(pass) && members_->live_slots().size() < live;
-    if (!settled) break;
+    if (over(pass) || members_->live_slots().size() >= live) co_return false;
     SQ_PROBE("a member was lost during a repair");
   }
-  ++status.stripes;
-  co_await hold_back(pass, bytes * (pass.status.slots.empty() ? stripe.slots.size() : stripe.k));
-  co_return settled;
 }
 
-Task<void> Repair::hold_back(Pass& pass, std::uint64_t bytes) {
+void Repair::add_damaged(const format::StripeDescriptor& stripe) {
+  const auto same = [&](const auto& other) { return key_of(other) == key_of(stripe); };
+  if (std::ranges::none_of(damaged_, same)) damaged_.push_back(stripe);
+}
+
+Task<void> Repair::mend() {
+  // The one at work stays in front, so that its own reading does not put it there again.
+  for (; !damaged_.empty() && !stopping_; damaged_.pop_front())
+    ignore(co_await stripes_.restore(damaged_.front(), StripeIo::Purpose::kMend),
+           "it stays damaged, and whoever reads it next brings it here again");
+}
+
+// Before what it reads.
+Task<void> Repair::hold_back(Pass& pass, const format::StripeDescriptor& stripe) {
+  const auto strips = pass.status.slots.empty() ? stripe.slots.size() : stripe.k;
+  const auto bytes = std::uint64_t{stripe.strip_blocks} * kBlockBytes * strips;
   const bool clients = client_calls != pass.client_calls;
   pass.client_calls = client_calls;
   const auto rate = pace.override_bytes_per_s != 0 ? pace.override_bytes_per_s
@@ -161,8 +212,8 @@ Task<void> Repair::hold_back(Pass& pass, std::uint64_t bytes) {
     co_return;
   }
   const auto start = std::max(pass.free_at, loop_.now() - std::chrono::seconds(1));
-  const auto cost = static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 /
-                                              static_cast<double>(rate));
+  const auto cost =
+      static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(rate));
   pass.free_at = start + env::Duration(cost);
   while (loop_.now() < pass.free_at && !over(pass)) {
     if (pace.override_bytes_per_s != rate && pace.override_bytes_per_s != 0) break;
@@ -175,11 +226,10 @@ RepairStatus Repair::status_of(const Pass& pass) const {
   const auto ns = (loop_.now() - pass.began).count();
   if (!status.active || ns <= 0) return status;
   const auto seconds = static_cast<double>(ns) / 1e9;
-  status.bytes_per_s =
-      static_cast<std::uint64_t>(static_cast<double>(status.done_bytes) / seconds);
+  status.bytes_per_s = static_cast<std::uint64_t>(static_cast<double>(status.done_bytes) / seconds);
   if (status.bytes_per_s > 0)
-    status.eta_s = (status.total_bytes - std::min(status.total_bytes, status.done_bytes)) /
-                   status.bytes_per_s;
+    status.eta_s =
+        (status.total_bytes - std::min(status.total_bytes, status.done_bytes)) / status.bytes_per_s;
   return status;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // Rebuild and scrub: one pass over the live stripes in disk order, at a pace.
 
+#include <deque>
 #include <functional>
 #include <memory>
 
@@ -12,18 +13,21 @@ namespace square::pool {
 
 class Repair {
  public:
-  Repair(env::Loop& loop, std::shared_ptr<Members> members,
-         std::shared_ptr<SegmentTable> segments, StripeIo& stripes, CheckpointStore& checkpoints)
+  Repair(env::Loop& loop, std::shared_ptr<Members> members, std::shared_ptr<SegmentTable> segments,
+         StripeIo& stripes, CheckpointStore& checkpoints)
       : loop_(loop),
         members_(std::move(members)),
         segments_(std::move(segments)),
         stripes_(stripes),
         checkpoints_(checkpoints) {}
 
-  // Fills the slots that are rebuilding now, and makes them whole. `look`: some strips may be there.
-  // Ends early when stop() is called or none of the disks is left; begins anew after that.
+  // Fills the slots that are rebuilding now, and makes them whole. `look`: some strips may be
+  // there. Ends early when stop() is called or none of the disks is left; begins anew after that.
   Task<void> rebuild(bool look);
   Task<void> scrub(SegmentId from);
+  // Writes the bad strips of stripes that readers met, until none is left to mend.
+  void add_damaged(const format::StripeDescriptor& stripe);
+  Task<void> mend();
   void stop() { stopping_ = true; }
 
   RepairStatus rebuild_status() const { return status_of(rebuild_); }
@@ -41,11 +45,16 @@ class Repair {
     bool complete = true;  // nothing was left out for an error that may pass
   };
   void begin(Pass& pass, SegmentId from, const std::vector<Slot>& slots);
-  Task<void> run(Pass& pass, StripeIo::HowMany how_many, bool look);
+  struct Window;
+  // What to do with one stripe: fill in what is missing, or only look.
+  enum class Work : std::uint8_t { kFill, kFillAfterLook, kLook };
+  Task<void> run(Pass& pass, Work work);
+  Task<bool> run_segment(Pass& pass, std::vector<format::StripeDescriptor> stripes, Work work);
+  Task<void> run_stripe(Window* window, Pass* pass, format::StripeDescriptor stripe, Work work);
   // False when it has to be tried again in another pass. A stripe that is lost is settled.
-  Task<bool> restore(Pass& pass, format::StripeDescriptor stripe, StripeIo::HowMany how_many,
-                     bool look);
-  Task<void> hold_back(Pass& pass, std::uint64_t bytes);
+  Task<bool> fill(Pass& pass, format::StripeDescriptor stripe, StripeIo::Purpose purpose);
+  Task<bool> look(Pass& pass, format::StripeDescriptor stripe);
+  Task<void> hold_back(Pass& pass, const format::StripeDescriptor& stripe);
   bool over(const Pass& pass) const;
   bool concerns(const Pass& pass, SegmentId segment) const;
   Result<std::vector<format::StripeDescriptor>> live_stripes(SegmentId segment) const;
@@ -57,6 +66,7 @@ class Repair {
   StripeIo& stripes_;
   CheckpointStore& checkpoints_;
   Pass rebuild_, scrub_;
+  std::deque<format::StripeDescriptor> damaged_;
   bool stopping_ = false;
 };
 

@@ -151,8 +151,8 @@ Result<SegmentId> SegmentTable::open_segment(StripeClass kind,
   return *id;
 }
 
-std::optional<SegmentTable::Range> SegmentTable::append(
-    SegmentId id, std::span<const std::uint32_t> item_bytes) {
+std::optional<SegmentTable::Range> SegmentTable::append(SegmentId id,
+                                                        std::span<const std::uint32_t> item_bytes) {
   auto& segment = use(id);
   auto packing = pack(item_bytes, segment.k, chunk_blocks_ - segment.next_block);
   if (!packing) return std::nullopt;

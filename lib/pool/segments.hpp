@@ -21,7 +21,8 @@
 
 namespace square::pool {
 
-// Where strip i of the stripe at `stripe_block` lies: slots[i], rotated from the segment's own order.
+// Where strip i of the stripe at `stripe_block` lies: slots[i], rotated from the segment's own
+// order.
 std::vector<Slot> rotated(const std::vector<Slot>& base, SegmentId segment,
                           std::uint32_t stripe_block);
 // The inverse.

@@ -22,8 +22,8 @@ CodedStrips code_strips(const std::vector<StripeItem>& items,
                         const std::vector<std::uint32_t>& offsets, std::uint8_t k, std::uint8_t m,
                         std::size_t strip_bytes);
 
-// Recovers the wanted ones among the empty entries of `strips` (k + m of one size) from k others. At
-// least k are there.
+// Recovers the wanted ones among the empty entries of `strips` (k + m of one size) from k others.
+// At least k are there.
 void recover_strips(std::vector<Buffer>& strips, const std::vector<bool>& wanted, std::uint8_t k,
                     std::uint8_t m, std::size_t strip_bytes);
 

@@ -34,7 +34,7 @@ enum class StripFault : std::uint8_t {
 
 // All strips of one stripe, as far as they can be read.
 struct StripSet {
-  std::vector<Buffer> strips;      // empty where there is a fault
+  std::vector<Buffer> strips;  // empty where there is a fault
   std::vector<StripFault> faults;
   std::size_t good = 0;
 };
@@ -68,11 +68,14 @@ class StripeIo {
   // Recovers the wanted strips that are not there. Errors: kDataLoss, naming the stripe.
   Async<> recover(const format::StripeDescriptor& stripe, StripSet& set, std::vector<bool> wanted);
 
-  // Writes every strip that a live disk should have and has not, from others that match their
-  // checksums; what was recovered must match its own. `look`: a disk that is being rebuilt may have
-  // some of them from before. Returns how many were written; they are not flushed yet.
-  // Does nothing to a stripe of an earlier use of its segment. Errors: kDataLoss, kIo.
-  Async<std::uint32_t> restore(format::StripeDescriptor stripe, HowMany how_many, bool look);
+  // Writes strips that are not there, recovered from others that match their checksums; what was
+  // recovered must match its own. Returns how many. Does nothing to a stripe of an earlier use of
+  // its segment. Errors: kDataLoss, kIo.
+  //   kFill: what disks that are being rebuilt lack; it is not flushed yet.
+  //   kFillAfterLook: the same, but what they have from before is left alone.
+  //   kMend: what is bad on disks that should have it; flushed and read back.
+  enum class Purpose : std::uint8_t { kFill, kFillAfterLook, kMend };
+  Async<std::uint32_t> restore(format::StripeDescriptor stripe, Purpose purpose);
 
   // ---- stripes that the catalog does not know yet
   void note_adopted(const format::StripeDescriptor& stripe) { adopted_[key_of(stripe)] = stripe; }
@@ -88,6 +91,8 @@ class StripeIo {
 
   StripeCatalog* catalog = nullptr;
   std::function<void(const format::StripeDescriptor&)> on_damaged;
+  // Told of every damaged stripe that is read: calls restore() later.
+  std::function<void(const format::StripeDescriptor&)> mend;
   // Stripes of checkpoint files.
   std::function<std::optional<format::StripeDescriptor>(const StripeKey&)> find_index_stripe;
   StripeCounters counters;
@@ -110,18 +115,20 @@ class StripeIo {
   Result<format::StripeDescriptor> find(const format::Place& place) const;
   Task<void> check_strips(const format::StripeDescriptor& stripe, StripSet& set,
                           std::vector<std::size_t> which);
+  bool is_damaged(const StripeKey& key, std::size_t strip) const;
+  Async<> prove_mended(const format::StripeDescriptor& stripe, std::size_t strip);
   void note_damage(const format::StripeDescriptor& stripe, const StripSet& set);
   Async<std::vector<bool>> strips_to_write(const format::StripeDescriptor& stripe,
-                                           const StripSet& set, bool look);
-  Async<> read_strip(const format::StripeDescriptor& stripe, std::size_t strip,
-                     std::uint32_t from, Buffer into);
+                                           const StripSet& set, Purpose purpose);
+  Async<> read_strip(const format::StripeDescriptor& stripe, std::size_t strip, std::uint32_t from,
+                     Buffer into);
   std::uint64_t offset_of(SegmentId segment, std::uint32_t stripe_block) const;
   Error lost(const format::StripeDescriptor& stripe, const StripSet& set) const;
 
   env::Loop& loop_;
   std::shared_ptr<Members> members_;
   std::shared_ptr<SegmentTable> segments_;
-  std::map<StripeKey, Pending> pending_;  // of this run
+  std::map<StripeKey, Pending> pending_;                   // of this run
   std::map<StripeKey, format::StripeDescriptor> adopted_;  // found at start
   std::map<StripeKey, std::set<std::size_t>> damaged_;     // strips found bad, each counted once
   std::map<SegmentId, std::uint32_t> writing_;

@@ -41,8 +41,8 @@ Result<> StripeIo::check_place(const format::Place& place, std::uint32_t size) c
   const auto& segment = segments_->at(place.segment);
   if (segment.state == State::kFree || segment.state == State::kDiscarding ||
       segment.generation != place.generation)
-    return Error{Code::kNotFound, "segment " + std::to_string(place.segment.value) +
-                                      " is in another generation"};
+    return Error{Code::kNotFound,
+                 "segment " + std::to_string(place.segment.value) + " is in another generation"};
   const auto strip_bytes = std::uint64_t{place.strip_blocks} * kBlockBytes;
   const auto chunk_blocks = members_->geometry().chunk_bytes / kBlockBytes;
   if (size == 0 || std::uint64_t{place.byte_offset} + size > strip_bytes * segment.k ||
@@ -54,15 +54,14 @@ Result<> StripeIo::check_place(const format::Place& place, std::uint32_t size) c
 Async<Buffer> StripeIo::read(format::Place place, std::uint32_t size, Pool::Verify verify) {
   SQ_CO_TRY(check_place(place, size));
   const SegmentTable::Reader reader(segments_, place.segment);
-  const auto slots =
-      rotated(segments_->at(place.segment).slots, place.segment, place.stripe_block);
+  const auto slots = rotated(segments_->at(place.segment).slots, place.segment, place.stripe_block);
   Window window(place.byte_offset, size);
   const auto strip_bytes = std::uint32_t{place.strip_blocks} * kBlockBytes;
   std::vector<Part> parts;
   for (auto at = window.first; at < window.last;) {
     const auto end = std::min(window.last, (at / strip_bytes + 1) * strip_bytes);
-    parts.push_back({at / strip_bytes, at % strip_bytes,
-                     window.buffer.slice(at - window.first, end - at)});
+    parts.push_back(
+        {at / strip_bytes, at % strip_bytes, window.buffer.slice(at - window.first, end - at)});
     at = end;
   }
   const auto wanted = window.buffer.slice(place.byte_offset - window.first, size);
@@ -98,8 +97,7 @@ Async<> StripeIo::read_parts(const format::Place& place, const std::vector<Slot>
   for (std::size_t i = 0, task = 0; i < parts.size(); ++i) {
     if (disks[i] && results[task++].ok()) continue;
     whole = false;
-    faults[i] =
-        disks[i] && !disks[i]->failed() ? StripFault::kUnreadable : StripFault::kAbsent;
+    faults[i] = disks[i] && !disks[i]->failed() ? StripFault::kUnreadable : StripFault::kAbsent;
   }
   if (!whole) co_return Error{Code::kIo, "strips are missing"};
   co_return Result<>();
@@ -111,7 +109,7 @@ Result<format::StripeDescriptor> StripeIo::find(const format::Place& place) cons
   if (pending != pending_.end() && pending->second.written) return pending->second.stripe;
   const auto adopted = adopted_.find(key);
   if (adopted != adopted_.end()) return adopted->second;
-  if (find_index_stripe)
+  if (find_index_stripe && segments_->at(place.segment).kind == StripeClass::kIndex)
     if (auto stripe = find_index_stripe(key)) return std::move(*stripe);
   const auto name = "stripe at block " + std::to_string(place.stripe_block) + " of segment " +
                     std::to_string(place.segment.value);
@@ -172,10 +170,9 @@ Async<Buffer> StripeIo::read_degraded(format::Place place, std::uint32_t size,
   // Every strip matches its checksum and yet the content is not what was expected: a wrong place,
   // or bytes that were wrong when they were written.
   SQ_PROBE("a stripe is sound and its content is not what was expected");
-  co_return Error{Code::kDataLoss,
-                  "segment " + std::to_string(place.segment.value) + ", stripe at block " +
-                      std::to_string(place.stripe_block) +
-                      ": all strips match their checksums, the content does not"};
+  co_return Error{Code::kDataLoss, "segment " + std::to_string(place.segment.value) +
+                                       ", stripe at block " + std::to_string(place.stripe_block) +
+                                       ": all strips match their checksums, the content does not"};
 }
 
 }  // namespace square::pool

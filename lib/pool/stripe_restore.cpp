@@ -96,17 +96,24 @@ Task<void> StripeIo::check_strips(const format::StripeDescriptor& stripe, StripS
 }
 
 void StripeIo::note_damage(const format::StripeDescriptor& stripe, const StripSet& set) {
-  bool news = false;
+  bool news = false, any = false;
   for (std::size_t i = 0; i < set.faults.size(); ++i) {
     if (set.faults[i] != StripFault::kRotten && set.faults[i] != StripFault::kUnreadable) continue;
+    any = true;
     if (!damaged_[key_of(stripe)].insert(i).second) continue;
     news = true;
     ++counters.corruptions_found;
     if (const auto disk = members_->live(stripe.slots[i])) ++disk->corruptions;
   }
+  if (any && mend) mend(stripe);
   if (!news) return;
   SQ_PROBE("a rotten strip was found");
   if (on_damaged) on_damaged(stripe);
+}
+
+bool StripeIo::is_damaged(const StripeKey& key, std::size_t strip) const {
+  const auto found = damaged_.find(key);
+  return found != damaged_.end() && found->second.contains(strip);
 }
 
 Async<> StripeIo::recover(const format::StripeDescriptor& stripe, StripSet& set,
@@ -131,46 +138,44 @@ Async<> StripeIo::recover(const format::StripeDescriptor& stripe, StripSet& set,
 
 Error StripeIo::lost(const format::StripeDescriptor& stripe, const StripSet& set) const {
   std::string message = "segment " + std::to_string(stripe.segment.value) + ", stripe at block " +
-                        std::to_string(stripe.stripe_block) + ": only " +
-                        std::to_string(set.good) + " of " + std::to_string(stripe.k) +
-                        " strips needed are good; bad in slots";
+                        std::to_string(stripe.stripe_block) + ": only " + std::to_string(set.good) +
+                        " of " + std::to_string(stripe.k) + " strips needed are good; bad in slots";
   for (std::size_t i = 0; i < set.faults.size(); ++i) {
     if (set.faults[i] == StripFault::kNone) continue;
     message += " " + std::to_string(stripe.slots[i].value);
-    message += set.faults[i] == StripFault::kAbsent      ? " (missing)"
+    message += set.faults[i] == StripFault::kAbsent       ? " (missing)"
                : set.faults[i] == StripFault::kUnreadable ? " (unreadable)"
                                                           : " (checksum)";
   }
   return {Code::kDataLoss, std::move(message)};
 }
 
-// A strip that a live disk should have: it was found bad, or the disk is being rebuilt and has not got
-// to it.
 Async<std::vector<bool>> StripeIo::strips_to_write(const format::StripeDescriptor& stripe,
-                                                   const StripSet& set, bool look) {
+                                                   const StripSet& set, Purpose purpose) {
   std::vector<bool> wanted(stripe.slots.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const auto slot = stripe.slots[i];
     const auto disk = members_->live(slot);
     if (!disk) continue;
-    const bool unbuilt = members_->holder(slot, stripe.segment) == nullptr;
-    wanted[i] = unbuilt || set.faults[i] == StripFault::kRotten ||
-                set.faults[i] == StripFault::kUnreadable;
-    if (!unbuilt || !look) continue;
+    if (purpose == Purpose::kMend) {
+      wanted[i] = set.faults[i] == StripFault::kRotten || set.faults[i] == StripFault::kUnreadable;
+      continue;
+    }
+    wanted[i] = members_->holder(slot, stripe.segment) == nullptr;
+    if (!wanted[i] || purpose == Purpose::kFill) continue;
     auto there = Buffer::allocate(std::size_t{stripe.strip_blocks} * kBlockBytes);
-    const auto offset = offset_of(stripe.segment, stripe.stripe_block);
-    const auto read = co_await disk->read(offset, there);
+    const auto read = co_await disk->read(offset_of(stripe.segment, stripe.stripe_block), there);
     if (read.ok() && codec::checksum64(there.bytes()) == stripe.checksums[i]) wanted[i] = false;
   }
   co_return wanted;
 }
 
-Async<std::uint32_t> StripeIo::restore(format::StripeDescriptor stripe, HowMany how_many,
-                                       bool look) {
+Async<std::uint32_t> StripeIo::restore(format::StripeDescriptor stripe, Purpose purpose) {
   if (!current(stripe)) co_return 0u;
   const SegmentTable::Reader reader(segments_, stripe.segment);
-  auto set = co_await read_strips(stripe, how_many);
-  SQ_CO_TRY(const auto wanted, co_await strips_to_write(stripe, set, look));
+  const bool mending = purpose == Purpose::kMend;
+  auto set = co_await read_strips(stripe, mending ? HowMany::kAll : HowMany::kEnough);
+  SQ_CO_TRY(const auto wanted, co_await strips_to_write(stripe, set, purpose));
   SQ_CO_TRY(co_await recover(stripe, set, wanted));
   const auto offset = offset_of(stripe.segment, stripe.stripe_block);
   std::vector<Async<>> tasks;
@@ -186,12 +191,31 @@ Async<std::uint32_t> StripeIo::restore(format::StripeDescriptor stripe, HowMany 
   }
   for (const auto& result : co_await run_all(loop_, std::move(tasks))) SQ_CO_TRY(result);
   counters.rebuilt_bytes += written.size() * stripe.strip_blocks * kBlockBytes;
-  const auto damaged = damaged_.find(key_of(stripe));
-  if (damaged != damaged_.end()) {
-    for (const auto i : written) counters.corruptions_repaired += damaged->second.erase(i);
-    if (damaged->second.empty()) damaged_.erase(damaged);
+  for (const auto i : written) {
+    if (!is_damaged(key_of(stripe), i)) continue;
+    SQ_CO_TRY(co_await prove_mended(stripe, i));
+    if (!is_damaged(key_of(stripe), i)) continue;
+    ++counters.corruptions_repaired;
+    auto& strips = damaged_[key_of(stripe)];
+    strips.erase(i);
+    if (strips.empty()) damaged_.erase(key_of(stripe));
   }
   co_return static_cast<std::uint32_t>(written.size());
+}
+
+// A place that was bad once is trusted again only when it gives back what was written; a disk that
+// cannot do that is worn out.
+Async<> StripeIo::prove_mended(const format::StripeDescriptor& stripe, std::size_t strip) {
+  const auto disk = members_->live(stripe.slots[strip]);
+  if (!disk) co_return Error{Code::kIo, "the slot is empty"};
+  SQ_CO_TRY(co_await disk->flush());
+  auto there = Buffer::allocate(std::size_t{stripe.strip_blocks} * kBlockBytes);
+  const auto read = co_await disk->read(offset_of(stripe.segment, stripe.stripe_block), there);
+  if (read.ok() && codec::checksum64(there.bytes()) == stripe.checksums[strip])
+    co_return Result<>();
+  SQ_PROBE("a disk did not give back what was mended");
+  disk->fail("does not give back what was written over a bad place");
+  co_return Error{Code::kIo, "disk " + disk->path() + " cannot be mended"};
 }
 
 bool StripeIo::current(const format::StripeDescriptor& stripe) const {

@@ -42,8 +42,8 @@ Async<WrittenStripe> StripeIo::write(StripeClass kind, std::vector<StripeItem> i
   }
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto offset = range.packing.offsets[i];
-    out.places.push_back({stripe.segment, stripe.generation, stripe.stripe_block,
-                          stripe.strip_blocks, offset});
+    out.places.push_back(
+        {stripe.segment, stripe.generation, stripe.stripe_block, stripe.strip_blocks, offset});
     if (kind == StripeClass::kIndex) continue;
     stripe.extents.push_back(items[i].extent);
     stripe.extents.back().byte_offset = offset;

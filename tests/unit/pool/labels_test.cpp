@@ -285,7 +285,8 @@ TEST_CASE("a truncated disk, and one whose geometry differs, are refused") {
   CHECK(t.pool->status().members_live == 4);
 }
 
-TEST_CASE("a crash at any I/O of a change of membership leaves one membership, before or after it") {
+TEST_CASE(
+    "a crash at any I/O of a change of membership leaves one membership, before or after it") {
   for (std::uint64_t call = 1;; ++call) {
     Cluster t(Shape{2, 2, 0}, call);
     t.ready();

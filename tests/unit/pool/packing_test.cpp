@@ -25,13 +25,15 @@ bool fits(const std::vector<std::uint32_t>& sizes, const pool::Packing& packing,
 
 }  // namespace
 
-TEST_CASE("packed items keep their order, do not overlap, and straddle no strip that could hold them") {
+TEST_CASE(
+    "packed items keep their order, do not overlap, and straddle no strip that could hold them") {
   sim::Rng rng(11);
   for (int round = 0; round < 3000; ++round) {
     const auto k = static_cast<std::uint8_t>(rng.between(1, 10));
     std::vector<std::uint32_t> sizes;
     for (auto n = rng.between(1, 30); n > 0; --n)
-      sizes.push_back(static_cast<std::uint32_t>(rng.between(1, rng.chance_ppm(300'000) ? 300'000 : 9'000)));
+      sizes.push_back(
+          static_cast<std::uint32_t>(rng.between(1, rng.chance_ppm(300'000) ? 300'000 : 9'000)));
     const auto packing = pack(sizes, k, 1u << 14);
     REQUIRE(packing.has_value());
     REQUIRE(fits(sizes, *packing, k));

@@ -144,8 +144,7 @@ struct Cluster {
     return node.run(pool->write_stripe(kind, std::move(list)));
   }
   // Written, remembered and told to the catalog.
-  Result<> store(const std::vector<std::size_t>& sizes,
-                 StripeClass kind = StripeClass::kFresh) {
+  Result<> store(const std::vector<std::size_t>& sizes, StripeClass kind = StripeClass::kFresh) {
     std::vector<Buffer> items;
     for (const auto size : sizes) items.push_back(noise(size, ++seeds));
     auto written = write(items, kind);
@@ -157,8 +156,8 @@ struct Cluster {
   }
   Result<Buffer> read(const StoredItem& item) {
     const Pool::Verify verify = [&](Bytes bytes) { return same(bytes, item.bytes.bytes()); };
-    return node.run(pool->read_place(item.place, static_cast<std::uint32_t>(item.bytes.size()),
-                                     verify));
+    return node.run(
+        pool->read_place(item.place, static_cast<std::uint32_t>(item.bytes.size()), verify));
   }
   // The number of items that do not read back.
   std::size_t unreadable() {
@@ -184,8 +183,9 @@ struct Cluster {
     checkpoint.id = {epoch, number};
     checkpoint.header = {std::byte{1}, static_cast<std::byte>(number)};
     for (const auto file : files)
-      checkpoint.files.push_back({"f" + std::to_string(file), "key" + std::to_string(file) + "/" +
-                                      std::to_string(file_bytes), file_bytes});
+      checkpoint.files.push_back({"f" + std::to_string(file),
+                                  "key" + std::to_string(file) + "/" + std::to_string(file_bytes),
+                                  file_bytes});
     auto read = [this, file_bytes](const CheckpointFile& file, std::uint64_t offset,
                                    std::uint32_t size) -> Async<Buffer> {
       ++files_read;
@@ -198,8 +198,8 @@ struct Cluster {
   // Every file of the loaded checkpoint has its content.
   bool checkpoint_reads(const Checkpoint& checkpoint) {
     for (const auto& file : checkpoint.files) {
-      auto bytes = node.run(pool->read_checkpoint_file(
-          file, 0, static_cast<std::uint32_t>(file.size_bytes)));
+      auto bytes = node.run(
+          pool->read_checkpoint_file(file, 0, static_cast<std::uint32_t>(file.size_bytes)));
       const auto expected = noise(file.size_bytes, std::stoull(file.name.substr(1)));
       if (!bytes.ok() || !same(bytes->bytes(), expected.bytes())) return false;
     }

@@ -173,7 +173,8 @@ TEST_CASE("a member lost during a rebuild is ordinary") {
     t.ready();
     fill(t, 10);
     lose(t, 1);
-    t.medium(4).plan().arm({sim::DiskFault::kIoError, call / 4 + 1, sim::kWrite | sim::kFlush, true});
+    t.medium(4).plan().arm(
+        {sim::DiskFault::kIoError, call / 4 + 1, sim::kWrite | sim::kFlush, true});
     REQUIRE(t.node.run(t.pool->reconcile()).ok());
     t.world.run_for(std::chrono::milliseconds(call));
     t.vanish(0);

@@ -85,7 +85,9 @@ TEST_CASE("a rotten strip is found, counted once, and its bytes are never return
     CHECK(t.unreadable() == 0);
     ++found;
     CHECK(t.pool->status().corruptions_found == found);
-    medium.poke(offset, good);
+    t.world.run_for(std::chrono::seconds(1));
+    CHECK(medium.peek(offset, stripe.strip_blocks * kBlockBytes) == good);
+    CHECK(t.pool->status().corruptions_repaired == found);
   }
   CHECK(damaged.size() == 4);
   CHECK(damaged.at(0) == stripe);
@@ -97,10 +99,13 @@ TEST_CASE("rot on m strips of one stripe is survived, on m + 1 it is data loss")
   REQUIRE(t.store({100'000}).ok());
   const auto stripe = t.catalog.stripes[0];
   const auto offset = chunk_offset(t.pool->geometry(), stripe.segment);
-  for (std::size_t strip = 0; strip < 3; ++strip) {
-    CHECK(t.unreadable() == 0);
+  for (std::size_t strip = 0; strip < 2; ++strip)
     t.medium(stripe.slots[strip].value).spoil(offset, kBlockBytes, strip);
-  }
+  CHECK(t.unreadable() == 0);
+  t.world.run_for(std::chrono::seconds(1));  // mended meanwhile
+  CHECK(t.pool->status().corruptions_repaired == 2);
+  for (std::size_t strip = 0; strip < 3; ++strip)
+    t.medium(stripe.slots[strip].value).spoil(offset, kBlockBytes, strip);
   CHECK(t.read(t.stored[0]).code() == Code::kDataLoss);
 }
 
@@ -111,11 +116,25 @@ TEST_CASE("an unreadable sector is read around and reported") {
   int damaged = 0;
   t.pool->on_damaged_stripe([&](const auto&) { ++damaged; });
   const auto slot = t.catalog.stripes[0].slots[0];
-  t.medium(slot.value).plan().arm({sim::DiskFault::kIoError, 1, sim::kRead, true});
+  t.medium(slot.value).plan().arm({sim::DiskFault::kIoError, 1, sim::kRead, false});
+  t.medium(slot.value).plan().arm({sim::DiskFault::kIoError, 2, sim::kRead, false});
   CHECK(t.unreadable() == 0);
+  t.world.run_for(std::chrono::seconds(1));
   CHECK(damaged == 1);
   CHECK(t.lost.empty());
-  CHECK(t.pool->disks()[slot.value].read_errors > 0);
+  CHECK(t.pool->disks()[slot.value].read_errors == 2);
+}
+
+TEST_CASE("a disk that does not give back what was mended has failed") {
+  Cluster t(Shape{4, 1, 0});
+  t.ready();
+  REQUIRE(t.store({100}).ok());
+  const auto slot = t.catalog.stripes[0].slots[0];
+  t.medium(slot.value).plan().arm({sim::DiskFault::kIoError, 1, sim::kRead, true});
+  CHECK(t.unreadable() == 0);
+  t.world.run_for(std::chrono::seconds(1));
+  CHECK(t.lost == std::vector{slot});
+  CHECK(t.unreadable() == 0);
 }
 
 TEST_CASE("content that is not what was expected is data loss, though every strip is sound") {
