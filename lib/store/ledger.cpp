@@ -13,11 +13,11 @@ void LaneLedger::Hold::release() {
   ledger_ = nullptr;
 }
 
-void LaneLedger::Hold::move_to(LanePosition position) {
-  SQ_CHECK(ledger_ != nullptr && position >= position_);
-  ledger_->positions_.insert(position);
-  ledger_->positions_.erase(ledger_->positions_.find(position_));
-  position_ = position;
+LaneLedger::Hold LaneLedger::claim(LanePosition position) {
+  const auto found = arrived_.find(position);
+  SQ_CHECK(found != arrived_.end(), "a record was claimed that never became durable");
+  arrived_.erase(found);
+  return Hold(*this, position);
 }
 
 LanePosition LaneLedger::tail_without(const std::vector<Hold>& covered,

@@ -1,7 +1,8 @@
 #pragma once
-// Which positions of the lane are still needed, and so how far the tail may go. A hold begins below
-// the record that it is for, before that record is appended, so that no moment exists at which the
-// tail could pass a record that is durable but not yet known here.
+// Which positions of the lane are still needed, and so how far the tail may go. A record is held from
+// the moment it is durable, when nobody has had a chance to look at it yet: the tail never passes a
+// record whose effect is not known to be elsewhere. A hold taken before the append would stand below
+// records that were written while the append waited for room, and could keep that room from it.
 
 #include <map>
 #include <set>
@@ -26,8 +27,6 @@ class LaneLedger {
     }
     ~Hold() { release(); }
     void release();
-    // The record's own position is known now; it is never below the first one.
-    void move_to(LanePosition position);
     bool held() const { return ledger_ != nullptr; }
 
    private:
@@ -41,6 +40,10 @@ class LaneLedger {
     positions_.insert(position);
     return Hold(*this, position);
   }
+
+  // A record became durable there; whoever appended it takes its hold over by claim().
+  void arrived(LanePosition position) { arrived_.insert(position), positions_.insert(position); }
+  Hold claim(LanePosition position);
 
   // The effect of the record is in the index now: needed until a checkpoint holds it too.
   void applied(Hold hold) { applied_.push_back(std::move(hold)); }
@@ -58,6 +61,7 @@ class LaneLedger {
 
  private:
   std::multiset<LanePosition> positions_;
+  std::multiset<LanePosition> arrived_;  // of these, the unclaimed
   std::vector<Hold> applied_;  // after positions_: released before it dies
 };
 

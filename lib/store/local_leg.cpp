@@ -54,11 +54,9 @@ Async<PlacedItems> place_items(pool::Pool& pool, pool::StripeClass kind,
 
 Async<LaneLedger::Hold> append_held(Core& core, format::LaneRecord record,
                                     journal::Reserve reserve) {
-  auto hold = core.ledger.hold(core.lane->durable());
   SQ_CO_TRY(const auto position,
             co_await core.lane->append(format::encode_record(record), reserve));
-  hold.move_to(position);
-  co_return hold;
+  co_return core.ledger.claim(position);
 }
 
 Async<> LocalLeg::place(LoggedOperation& logged) {

@@ -155,7 +155,9 @@ Async<> Engine::Impl::open() {
   epoch_.number = std::max({recovered.highest_epoch.number, header.epoch.number,
                             checkpoint ? checkpoint->id.epoch : 0}) + 1;
   epoch_.random = core_.env.random.draw<std::uint64_t>();
-  core_.lane->start(epoch_, [](const journal::DurableRecord&) {});
+  core_.lane->start(epoch_, [this](const journal::DurableRecord& record) {
+    core_.ledger.arrived(record.position);
+  });
   core_.pool->before_rebuild([this] { return copies_first(); });
   core_.pool->on_damaged_stripe([this](const format::StripeDescriptor& stripe) {
     damaged_.insert(stripe.segment);

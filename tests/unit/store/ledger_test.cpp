@@ -15,11 +15,15 @@ TEST_CASE("the tail stands at the lowest record that is still needed") {
   CHECK(ledger.tail(LanePosition(100)) == LanePosition(60));
 }
 
-TEST_CASE("a hold taken before the append moves up to the record's own position") {
+TEST_CASE("a record is held from the moment it is durable, before its appender has looked at it") {
   LaneLedger ledger;
-  auto hold = ledger.hold(LanePosition(40));
-  hold.move_to(LanePosition(80));
-  CHECK(ledger.tail(LanePosition(100)) == LanePosition(80));
+  ledger.arrived(LanePosition(40));
+  CHECK(ledger.tail(LanePosition(100)) == LanePosition(40));
+  {
+    const auto hold = ledger.claim(LanePosition(40));
+    CHECK(ledger.tail(LanePosition(100)) == LanePosition(40));
+  }
+  CHECK(ledger.tail(LanePosition(100)) == LanePosition(100));
 }
 
 TEST_CASE("an applied record is needed until a checkpoint holds its effect") {
