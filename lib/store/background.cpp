@@ -139,9 +139,11 @@ Async<> Engine::Impl::checkpoint_locked() {
   auto covered = core_.ledger.begin_checkpoint();
   format::CheckpointHeader header;
   header.epoch = epoch_;
-  header.index = core_.index->lane_point(0);
-  const auto tail = core_.ledger.tail_without(covered, core_.lane->durable());
-  header.tail = core_.lane->point_at(tail);
+  // The index holds all below the tail; it says so itself, so that the local copy of this very state
+  // is good enough for the next start.
+  header.tail = core_.index_point().second;
+  const auto tail = header.tail.position;
+  SQ_CO_TRY(core_.index->set_lane_point(0, header.tail));
   auto export_files = [index = core_.index.get()] {
     return std::make_optional(index->kv().export_files());
   };

@@ -62,8 +62,11 @@ class Engine::Impl : public pool::StripeCatalog {
   Async<std::unique_ptr<index::Index>> import_index(const pool::Checkpoint& checkpoint);
   Group& group(GroupId id);
   Result<> replay(const journal::RecoveredLane& lane);
-  Result<> replay_record(const journal::DurableRecord& record,
-                         std::vector<std::pair<format::MoveRecord, LanePosition>>& moves);
+  struct ReplayedMove {
+    format::MoveRecord move;
+    LaneLedger::Hold hold;
+  };
+  Result<> replay_record(const journal::DurableRecord& record, std::vector<ReplayedMove>& moves);
 
   Task<void> background();
   Async<bool> background_round();

@@ -184,8 +184,7 @@ Result<> Group::apply_ready() {
       operations.push_back(logged->operation);
       stripes.insert(stripes.end(), logged->stripes.begin(), logged->stripes.end());
     }
-    SQ_TRY(core_.index->apply(operations, stripes, std::pair{std::uint16_t{0},
-                                                             core_.lane->durable_point()}));
+    SQ_TRY(core_.index->apply(operations, stripes, core_.index_point()));
     for (const auto& stripe : stripes) core_.pool->stripe_is_indexed(stripe);
     for (std::size_t i = 0; i < operations.size(); ++i) {
       const auto logged = std::move(pending_.front());

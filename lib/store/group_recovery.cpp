@@ -31,6 +31,7 @@ Result<> Group::replay(const format::Operation& operation, std::vector<Buffer> s
     }
     terms_.push_back({operation.epoch.number, term.last});
   }
+  commit_seen_ = std::max(commit_seen_, operation.commit);
   if (operation.sequence <= applied_) return {};
   for (const auto& term : terms_)
     if (operation.epoch.number < term.epoch && operation.sequence > term.last) return {};
@@ -73,6 +74,12 @@ Result<> Group::adopt_tail() {
     SQ_TRY(enter(logged));
   }
   replay_.clear();
+  // What was acknowledged once must be here: a hole below it is damage, never the end of the log.
+  if (commit_ < commit_seen_)
+    return Error{Code::kDataLoss,
+                 "group " + std::to_string(id_.value) + ": the journal says that operations up to " +
+                     std::to_string(commit_seen_.value) + " were acknowledged, but only " +
+                     std::to_string(commit_.value) + " are there"};
   handed_ = last_ = commit_;
   return {};
 }

@@ -121,6 +121,8 @@ Async<> EngineRun::carry_out(Write write) {
 void EngineRun::settle(const Write& write, const Result<>& result) {
   using Outcome = VolumeModel::Outcome;
   auto& model = volumes_[write.volume].model;
+  trace(std::to_string(write.began) + "] " +
+        (result.ok() ? std::string("ok") : result.error().message));
   auto outcome = Outcome::kDone;
   if (result.ok()) {
     ++report_.acknowledged;
@@ -142,6 +144,9 @@ Task<void> EngineRun::write_once() {
   write.began = tick();
   volumes_[write.volume].model.begin(write.first, write.count, write.token, write.began);
   in_flight_.push_back(write);
+  trace("[" + std::to_string(write.began) + " " + volumes_[write.volume].name + " " +
+        std::to_string(write.first) + "+" + std::to_string(write.count) + " token " +
+        std::to_string(write.token) + " request " + std::to_string(write.request.number.value));
   const auto result = co_await carry_out(write);
   std::erase_if(in_flight_, [&](const Write& other) { return other.began == write.began; });
   settle(write, result);
@@ -248,6 +253,8 @@ void EngineRun::retry_unknown() {
     if (write.request.session == SessionId{} || volumes_[write.volume].deleted) continue;
     ++report_.retries;
     const auto result = node_->process().run(carry_out(write));
+    trace("retried " + std::to_string(write.began) + ": " +
+          (result.ok() ? std::string("ok") : result.error().message));
     if (result.ok())
       volumes_[write.volume].model.end(write.first, write.count, write.token, write.began, tick(),
                                        VolumeModel::Outcome::kDone);
