@@ -232,6 +232,7 @@ Async<std::string> Pool::Impl::reconcile() {
   co_await env::yield(env.loop);
   std::string what;
   if (rebuilding_) co_return what;
+  repair.report_thin_stripes();
   const auto live = members->live_slots();
   const bool interrupted =
       std::ranges::any_of(live, [&](Slot slot) { return members->rebuilding(slot); });

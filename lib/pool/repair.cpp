@@ -197,6 +197,22 @@ Task<void> Repair::mend() {
            "it stays damaged, and whoever reads it next brings it here again");
 }
 
+void Repair::report_thin_stripes() {
+  const auto m = members_->geometry().m;
+  if (members_->live_slots().size() <= m || !stripes_.on_damaged) return;
+  for (SegmentId id; id.value < segments_->size(); id = id.next()) {
+    const auto& segment = segments_->at(id);
+    const bool thin = segment.state == SegmentTable::State::kClosed && segment.m < m &&
+                      segment.kind != StripeClass::kIndex;
+    if (!thin || thin_reported_.contains(segment.generation)) continue;
+    const auto stripes = live_stripes(id);
+    if (!stripes.ok()) continue;
+    SQ_PROBE("stripes with less parity than the pool's were reported");
+    thin_reported_.insert(segment.generation);
+    for (const auto& stripe : *stripes) stripes_.on_damaged(stripe);
+  }
+}
+
 // Before what it reads.
 Task<void> Repair::hold_back(Pass& pass, const format::StripeDescriptor& stripe) {
   const auto strips = pass.status.slots.empty() ? stripe.slots.size() : stripe.k;

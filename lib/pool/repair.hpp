@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 
 #include "env/env.hpp"
 #include "pool/checkpoint_store.hpp"
@@ -28,6 +29,9 @@ class Repair {
   // Writes the bad strips of stripes that readers met, until none is left to mend.
   void add_damaged(const format::StripeDescriptor& stripe);
   Task<void> mend();
+  // Stripes written while too few members lived for all m parity strips, now that there are enough:
+  // tells on_damaged of each, once.
+  void report_thin_stripes();
   void stop() { stopping_ = true; }
 
   RepairStatus rebuild_status() const { return status_of(rebuild_); }
@@ -67,6 +71,7 @@ class Repair {
   CheckpointStore& checkpoints_;
   Pass rebuild_, scrub_;
   std::deque<format::StripeDescriptor> damaged_;
+  std::set<format::Generation> thin_reported_;
   bool stopping_ = false;
 };
 

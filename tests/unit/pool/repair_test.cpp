@@ -297,3 +297,27 @@ TEST_CASE("stopping ends a rebuild in between, and the next start goes on") {
   heal(t);
   check_redundancy(t);
 }
+
+TEST_CASE("stripes written with too little parity are told to be moved once members suffice") {
+  Cluster t(Shape{2, 2, 1});
+  t.ready();
+  std::vector<format::StripeDescriptor> told;
+  t.pool->on_damaged_stripe([&](const auto& stripe) { told.push_back(stripe); });
+  t.vanish(0);
+  t.vanish(1);
+  CHECK(t.write({noise(100, 1)}).code() == Code::kIo);
+  REQUIRE(t.store({10'000}).ok());
+  CHECK(t.catalog.stripes[0].m == 1);
+  REQUIRE(t.checkpoint(1, {1}).ok());
+  heal(t);
+  REQUIRE(t.node.run(t.pool->reconcile()).ok());
+  CHECK(told.empty());  // the segment is still open
+  REQUIRE(t.store({10'000}).ok());
+  CHECK(t.catalog.stripes[1].m == 2);
+  REQUIRE(t.node.run(t.pool->reconcile()).ok());
+  REQUIRE(t.node.run(t.pool->reconcile()).ok());
+  CHECK(told == std::vector{t.catalog.stripes[0]});
+  t.files_read = 0;
+  REQUIRE(t.checkpoint(2, {1}).ok());
+  CHECK(t.files_read == 1);  // written again, with all its parity
+}
