@@ -53,8 +53,9 @@ class Repair {
   // What to do with one stripe: fill in what is missing, or only look.
   enum class Work : std::uint8_t { kFill, kFillAfterLook, kLook };
   Task<void> run(Pass& pass, Work work);
-  Task<bool> run_segment(Pass& pass, std::vector<format::StripeDescriptor> stripes, Work work);
-  Task<void> run_stripe(Window* window, Pass* pass, format::StripeDescriptor stripe, Work work);
+  Task<void> run_segment(Window* window, Pass* pass, SegmentId segment, Work work);
+  Task<void> run_stripe(Window* window, Pass* pass, format::StripeDescriptor stripe, Work work,
+                        bool* whole);
   // False when it has to be tried again in another pass. A stripe that is lost is settled.
   Task<bool> fill(Pass& pass, format::StripeDescriptor stripe, StripeIo::Purpose purpose);
   Task<bool> look(Pass& pass, format::StripeDescriptor stripe);

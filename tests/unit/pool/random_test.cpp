@@ -218,13 +218,19 @@ class RandomPool {
   std::vector<std::string> gone_;
 };
 
-}  // namespace
-
-TEST_CASE("nothing stored is lost while at most m members are away, whatever happens") {
+void run_seeds(std::uint64_t first, std::uint64_t last) {
   const Shape shapes[] = {
       {4, 2, 2, 16u << 20}, {2, 2, 1, 16u << 20}, {4, 1, 1, 16u << 20}, {8, 2, 2, 16u << 20}};
-  for (std::uint64_t seed = 1; seed <= 80; ++seed) {
+  for (auto seed = first; seed <= last; ++seed) {
     INFO("seed " << seed);
     RandomPool(shapes[seed % 4], seed).run(60);
   }
 }
+
+}  // namespace
+
+TEST_CASE("nothing stored is lost while at most m members are away, whatever happens") {
+  run_seeds(1, 80);
+}
+
+TEST_CASE("the same over many more seeds", "[.long]") { run_seeds(81, 1500); }
