@@ -2,8 +2,9 @@
 // What the journal carries: operations of a group's log, and the lane's own records.
 // docs/formats/record.md has the bytes.
 //
-// A group's log is its operations in sequence order. The same operation has the same content and the
-// same chain hash on every node; where its bytes lie differs from node to node and is no part of it.
+// A group's log is its operations in sequence order. The same operation has the same content and
+// the same chain hash on every node; where its bytes lie differs from node to node and is no part
+// of it.
 
 #include <optional>
 #include <string>
@@ -16,17 +17,17 @@
 namespace square::format {
 
 enum class OperationType : std::uint8_t {
-  kWrite = 1,         // map a range to new extents
-  kHole = 2,          // trim or zero: map a range to nothing
+  kWrite = 1,  // map a range to new extents
+  kHole = 2,   // trim or zero: map a range to nothing
   kPutRecord = 3,
   kDeleteRecord = 4,
   kSnapshotMark = 5,  // the state as of this sequence is kept
   kDropSnapshot = 6,
-  kPurgeVolume = 7,   // a deleted volume's mappings may go
-  kRewrite = 8,       // the same content sealed anew: not a change
-  kTermMark = 9,      // a serving term begins
+  kPurgeVolume = 7,  // a deleted volume's mappings may go
+  kRewrite = 8,      // the same content sealed anew: not a change
+  kTermMark = 9,     // a serving term begins
   kSessionEnd = 10,
-  kVoid = 11,         // fills a sequence whose operation failed after taking it
+  kVoid = 11,  // fills a sequence whose operation failed after taking it
 };
 
 // One extent of a write: `extent` is mapped at [offset, offset + extent.plain_bytes) of the volume.
@@ -50,7 +51,7 @@ struct HoleBody {
 };
 // Keys: "vol/<16 hex digits of the id>", "name/<volume name>", "seal/<8 hex>", "ses/<16 hex>"...
 struct RecordBody {
-  std::string key;  // at most 512 bytes
+  std::string key;   // at most 512 bytes
   ByteVector value;  // at most 64 KiB; empty for kDeleteRecord
   bool operator==(const RecordBody&) const = default;
 };
@@ -64,7 +65,7 @@ struct PurgeBody {
 };
 struct TermBody {
   Epoch old_epoch;
-  Sequence last;   // the old term's last sequence that counts
+  Sequence last;  // the old term's last sequence that counts
   Hash128 last_chain{};
   bool operator==(const TermBody&) const = default;
 };
@@ -82,11 +83,11 @@ struct Operation {
   Incarnation incarnation;
   Epoch epoch;
   Sequence sequence;
-  Sequence commit;          // the highest sequence acknowledged when this was made
+  Sequence commit;  // the highest sequence acknowledged when this was made
   SessionId session;
   RequestNumber request;
   std::int64_t wall_ns = 0;
-  Hash128 chain{};          // the group's chain hash including this operation
+  Hash128 chain{};  // the group's chain hash including this operation
   std::variant<EmptyBody, WriteBody, HoleBody, RecordBody, DropBody, PurgeBody, TermBody,
                SessionEndBody>
       body;
@@ -114,18 +115,20 @@ struct DirectRecord {
   Operation operation;  // placed
   std::vector<StripeDescriptor> stripes;
 };
-// Destaging: the operations of a closed range of sequences, now placed, and the stripes they lie in.
+// Destaging: the operations of a closed range of sequences, now placed, and the stripes they lie
+// in.
 struct PlacementRecord {
   GroupId group;
-  std::vector<Operation> operations;       // ascending sequences, no gaps, all placed
+  std::vector<Operation> operations;  // ascending sequences, no gaps, all placed
   std::vector<StripeDescriptor> stripes;
 };
-// Cleaning: extents at a new place. Changes only mappings that still name that extent at that place.
+// Cleaning: extents at a new place. Changes only mappings that still name that extent at that
+// place.
 struct MovedExtent {
-  ExtentRef from;          // with the old place
+  ExtentRef from;  // with the old place
   Place to;
   GroupId group;
-  VolumeId volume;         // where to look for its mappings: present and histories,
+  VolumeId volume;           // where to look for its mappings: present and histories,
   std::uint64_t offset = 0;  // the range it was written to
   bool operator==(const MovedExtent&) const = default;
 };

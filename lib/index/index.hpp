@@ -3,7 +3,11 @@
 // It takes committed operations only, in sequence order, and says up to which sequence and chain
 // hash of each group, and up to which point of the lane, it has done so: in the same atomic batch.
 // Pure logic over a Kv; docs/protocol.md, section 5; docs/formats/index.md.
+//
+// A change that failed leaves the index unusable: every later call gives the same error. It is then
+// thrown away and made anew from checkpoint and journal.
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "format/index_keys.hpp"
 #include "format/record.hpp"
 #include "index/kv.hpp"
 
@@ -46,8 +51,15 @@ struct SnapshotInfo {
 struct SegmentUse {
   SegmentId segment;
   format::Generation generation;
-  std::uint64_t live_bytes = 0;   // stored bytes that some mapping, present or history, still names
+  // Content bytes that mappings, present and histories, still name in it: 0 exactly when none does.
+  std::uint64_t live_bytes = 0;
   std::uint64_t total_bytes = 0;  // stored bytes ever placed in it
+};
+
+// Which requests of a session are done, as of the applied sequence.
+struct SessionWindow {
+  SessionId session;
+  format::SessionRow requests;
 };
 
 class Index {
@@ -64,7 +76,8 @@ class Index {
   // ---- changes; each call is one atomic batch
   // Operations of one group, continuing exactly at applied().sequence + 1, all placed, with the
   // stripes that they name. `point`, when given, becomes the lane's point in the same batch.
-  // An operation that is not the next one breaks an invariant. Errors: kIo, kCorrupt.
+  // An operation that is not the next one breaks an invariant. A hole over what was never written
+  // leaves it so. Errors: kIo, kCorrupt.
   Result<> apply(std::span<const format::Operation> operations,
                  std::span<const format::StripeDescriptor> stripes,
                  std::optional<std::pair<std::uint16_t, format::LanePoint>> point);
@@ -86,10 +99,14 @@ class Index {
       GroupId group, std::string_view prefix, std::optional<Sequence> at = std::nullopt) const;
   // Held and not hidden, oldest first.
   std::vector<SnapshotInfo> snapshots(GroupId group) const;
+  // Every session with a finished request, ascending.
+  std::vector<SessionWindow> sessions(GroupId group) const;
 
   // ---- diff
-  // Every range whose mapping changed after `from` and up to `to` (absent: the present), in
-  // (volume, offset) order, starting behind `cursor`; at most `limit` changes. Costs what changed.
+  // Every range whose mapping changed after `from` (absent: everything mapped) and up to `to`
+  // (absent: the present), in (volume, offset) order, from `cursor` on; at most `limit` changes.
+  // Go on with the end of the last one; another source may. Costs what changed. Errors: kNotFound
+  // for a snapshot that is not held, kInvalid when `to` is not later than `from`, as lookup().
   struct Cursor {
     VolumeId volume;
     std::uint64_t offset = 0;
@@ -98,7 +115,8 @@ class Index {
                                    std::optional<Sequence> to, Cursor cursor,
                                    std::size_t limit) const;
 
-  // ---- background work, restartable, in bounded steps; true when more is left
+  // ---- background work, restartable, in bounded steps; true when more is left that can be done
+  // now
   Result<bool> merge_step(GroupId group, std::size_t entries_max);
   Result<bool> purge_step(GroupId group, std::size_t entries_max);
 
@@ -111,7 +129,8 @@ class Index {
   // Extents with a place in that segment that a mapping still names: what the cleaner must move and
   // what forbids freeing. Looks each extent of the segment up by identity.
   Result<std::vector<format::MovedExtent>> live_extents(SegmentId segment) const;
-  // Drops the descriptors and counters of a segment that is free.
+  // Drops the descriptors and counters of a segment that is free. Errors: kConflict when a mapping
+  // still names it (nothing is done then).
   Result<> forget_segment(SegmentId segment);
 
   // Visits every stripe descriptor, for adoption at start.
@@ -123,8 +142,9 @@ class Index {
 
   Kv& kv();
 
- private:
   class Impl;
+
+ private:
   explicit Index(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -19,7 +19,7 @@
 namespace square::index {
 
 enum class Family : std::uint8_t {
-  kMeta = 0,      // applied positions, snapshots, versions
+  kMeta = 0,  // applied positions, snapshots, versions
   kPresent = 1,
   kHistory = 2,
   kRecords = 3,
@@ -50,14 +50,14 @@ class KvBatch {
 class KvIterator {
  public:
   virtual ~KvIterator() = default;
-  virtual void seek(Bytes key) = 0;               // first entry at or after
-  virtual void seek_for_prev(Bytes key) = 0;      // last entry at or before
+  virtual void seek(Bytes key) = 0;           // first entry at or after
+  virtual void seek_for_prev(Bytes key) = 0;  // last entry at or before
   virtual void next() = 0;
   virtual void prev() = 0;
   virtual bool valid() const = 0;
   virtual Bytes key() const = 0;
   virtual Bytes value() const = 0;
-  virtual Result<> status() const = 0;            // after valid() turned false: end, or an error
+  virtual Result<> status() const = 0;  // after valid() turned false: end, or an error
 };
 
 struct KvFile {

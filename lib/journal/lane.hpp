@@ -39,11 +39,11 @@ class JournalDisks {
 };
 
 struct LaneConfig {
-  PoolId pool;                    // in every batch header: a foreign disk's journal is never taken
+  PoolId pool;  // in every batch header: a foreign disk's journal is never taken
   std::uint16_t lane = 0;
-  std::uint64_t ring_offset = 0;  // of this lane inside the journal area
-  std::uint64_t ring_bytes = 0;   // multiple of 1 MiB
-  std::uint8_t copies = 3;        // m + 1
+  std::uint64_t ring_offset = 0;             // of this lane inside the journal area
+  std::uint64_t ring_bytes = 0;              // multiple of 1 MiB
+  std::uint8_t copies = 3;                   // m + 1
   std::uint32_t batch_bytes_max = 2u << 20;  // also bounds one record, less 4 KiB
   std::uint32_t batches_in_flight_max = 4;
 };
@@ -53,10 +53,10 @@ struct LaneConfig {
 enum class Reserve : std::uint8_t { kOrdinary, kPlacement, kTail, kTermMark };
 
 struct DurableRecord {
-  LanePosition position;   // of its batch
-  LanePosition end;        // of its batch: once the tail is at or above it, the record is forgotten
+  LanePosition position;  // of its batch
+  LanePosition end;       // of its batch: once the tail is at or above it, the record is forgotten
   std::uint32_t index = 0;  // within the batch
-  Epoch epoch;             // of its batch
+  Epoch epoch;              // of its batch
   Buffer bytes;
 };
 
@@ -77,26 +77,33 @@ class Lane {
   // Reads every copy of the ring and finds the log from `tail` on, where `tail` comes from the
   // newest checkpoint. Call once, before anything else; nothing is written.
   // Errors: kDataLoss when a batch below a position that some header calls durable has no valid
-  // copy (the message names the positions); kIo when no disk can be read.
+  // copy (the message names the positions); kIo when no disk can be read; kUnsupported when a batch
+  // was written in a newer format.
   Async<RecoveredLane> recover(LanePoint tail);
 
   // Writes every live batch again to disks that lack it until it has m + 1 copies, never over a
-  // good copy, and flushes. After recover(), before start(). Errors: kIo.
+  // good copy, and flushes every live disk: also a copy that was only read back may sit in a
+  // volatile cache. After recover(), before start(). Errors: kIo.
   Async<> restore_copies();
 
-  // From now on appends are taken, in `epoch`, and go on at the recovered end. `on_durable` is called
-  // from the loop for each record in lane order, before the append of that record returns; it must
-  // not suspend.
+  // From now on appends are taken, in `epoch`, and go on at the recovered end. `on_durable` is
+  // called from the loop for each record in lane order, before the append of that record returns;
+  // it must not suspend. `epoch` has a higher number than every epoch found by recover() (aborts
+  // otherwise: recovery tells an abandoned branch from the log by that), and restore_copies() has
+  // succeeded.
   void start(Epoch epoch, std::function<void(const DurableRecord&)> on_durable);
 
-  // Returns when the record is durable. Records become durable in the order of the calls.
+  // Returns when the record is durable. It is taken at the call, not when the result is awaited,
+  // and records become durable in the order of the calls; only what waits for room is overtaken by
+  // appends with a deeper reserve. It returns the position of its batch.
   // Errors: kUnavailable after stop() or halt: the outcome is unknown until the next recovery;
-  // kInvalid when it is larger than a batch may be.
+  // kInvalid when it is larger than record_bytes_max().
   Async<LanePosition> append(BufferChain record, Reserve reserve = Reserve::kOrdinary);
 
   // Nothing below `tail` is needed any more (its effect is in a flushed checkpoint, or a later
   // durable record stands for it). Takes effect for reuse once a later batch that names it is
-  // flushed; appends an empty record itself when appends are waiting for room.
+  // flushed; appends a batch without records itself when appends are waiting for room. A position
+  // inside a batch means its start, one above durable() means durable(), and it never goes back.
   void set_tail(LanePosition tail);
   // A flushed checkpoint names this tail: slots below may be reused at once.
   void tail_is_in_checkpoint(LanePosition tail);
@@ -105,15 +112,25 @@ class Lane {
   // they have it. In-flight batches go to another disk before they count as durable.
   void slot_lost(Slot slot);
   bool copies_whole() const;
-  // Waits for copies_whole(). Rebuild of anything else starts after it.
+  // Waits for copies_whole(), or for the end of this lane (halt, stop). Rebuild of anything else
+  // starts after it.
   Task<void> wait_copies_whole();
+  // A member takes writes again, with another disk or an empty journal area: batches that have
+  // fewer than m + 1 copies because too few members lived get one on it.
+  void slot_joined(Slot slot);
 
   LanePosition tail() const;
+  // The tail as a checkpoint stores it for the next recover().
+  LanePoint tail_point() const;
   LanePosition durable() const;
   LanePosition next() const;
   LanePoint durable_point() const;
-  std::uint64_t used_bytes() const;   // next - the tail that is known to be flushed
+  // The start of the live batch that `position` lies in, with the chain before it: what a checkpoint
+  // names as its tail. `position` is between tail() and durable().
+  LanePoint point_at(LanePosition position) const;
+  std::uint64_t used_bytes() const;  // next - the tail that is known to be flushed
   std::uint64_t ring_bytes() const;
+  std::uint32_t record_bytes_max() const;  // a quarter of the ring, or batch_bytes_max, less 4 KiB
   // True once no disk takes writes: nothing is acknowledged any more until the process restarts.
   bool halted() const;
 

@@ -5,6 +5,9 @@
 namespace square::pool {
 namespace {
 
+// A lane takes records of up to a quarter of its ring: one operation of 1 MiB must fit.
+constexpr std::uint64_t kJournalBytesMin = 8ull << 20;
+
 constexpr std::uint64_t kMiB = 1u << 20;
 constexpr std::uint32_t kChunkUnit = 64u << 10;
 constexpr std::uint32_t kChunkMin = 512u << 10, kChunkMax = 64u << 20;
@@ -53,7 +56,7 @@ Result<Geometry> choose_geometry(std::uint64_t smallest_disk_bytes, const Format
   geometry.journal_bytes = options.journal_bytes;
   if (geometry.journal_bytes == 0)
     geometry.journal_bytes =
-        std::clamp(smallest_disk_bytes / 16 / kMiB * kMiB, 4 * kMiB, 64 * kMiB);
+        std::clamp(smallest_disk_bytes / 16 / kMiB * kMiB, kJournalBytesMin, 64 * kMiB);
   const auto overhead = 2 * kLabelAreaBytes + geometry.journal_bytes + kBlockBytes;
   const auto space = smallest_disk_bytes > overhead ? smallest_disk_bytes - overhead : 0;
   geometry.chunk_bytes = options.chunk_bytes != 0 ? options.chunk_bytes : chosen_chunk_bytes(space);

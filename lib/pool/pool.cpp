@@ -160,7 +160,9 @@ Async<> Pool::write_checkpoint(Checkpoint checkpoint, ReadFile read) {
 }
 
 std::vector<SegmentId> Pool::closed_segments() const {
-  return impl_->segments->closed_data_segments();
+  auto closed = impl_->segments->closed_data_segments();
+  std::erase_if(closed, [&](SegmentId id) { return impl_->stripes.has_unindexed(id); });
+  return closed;
 }
 
 void Pool::release_segment(SegmentId segment) {

@@ -84,6 +84,8 @@ class StripeIo {
   void segment_released(SegmentId segment);
   // Those that are written.
   std::vector<format::StripeDescriptor> pending_in(SegmentId segment) const;
+  // Being written, or named by a record whose operations the index lacks.
+  bool has_unindexed(SegmentId segment) const;
   // Resumes when no write is under way in the segment.
   Task<void> wait_writes_of(SegmentId segment);
 

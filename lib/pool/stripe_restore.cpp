@@ -231,13 +231,16 @@ void StripeIo::forget(const StripeKey& key) {
 }
 
 void StripeIo::segment_released(SegmentId segment) {
+  SQ_CHECK(!has_unindexed(segment), "a segment was released while the index lacks a stripe of it");
   const auto in_it = [&](const auto& entry) { return entry.first.segment == segment; };
-  SQ_CHECK(std::ranges::none_of(pending_, in_it),
-           "a segment was released while the index lacks a stripe of it");
-  std::erase_if(adopted_, in_it);
   for (const auto& [key, strips] : damaged_)
     if (key.segment == segment) counters.corruptions_repaired += strips.size();
   std::erase_if(damaged_, in_it);
+}
+
+bool StripeIo::has_unindexed(SegmentId segment) const {
+  const auto in_it = [&](const auto& entry) { return entry.first.segment == segment; };
+  return std::ranges::any_of(pending_, in_it) || std::ranges::any_of(adopted_, in_it);
 }
 
 std::vector<format::StripeDescriptor> StripeIo::pending_in(SegmentId segment) const {

@@ -98,20 +98,21 @@ inline format::Operation sample_operation(format::OperationType type, bool place
   return operation;
 }
 
+// By the name of the golden file.
 inline const std::vector<std::pair<std::string, format::OperationType>>& operation_types() {
   using enum format::OperationType;
   static const std::vector<std::pair<std::string, format::OperationType>> all = {
-      {"write", kWrite},
-      {"hole", kHole},
-      {"put_record", kPutRecord},
-      {"delete_record", kDeleteRecord},
-      {"snapshot_mark", kSnapshotMark},
-      {"drop_snapshot", kDropSnapshot},
-      {"purge_volume", kPurgeVolume},
-      {"rewrite", kRewrite},
-      {"term_mark", kTermMark},
-      {"session_end", kSessionEnd},
-      {"void", kVoid},
+      {"record_write", kWrite},
+      {"record_hole", kHole},
+      {"record_put_record", kPutRecord},
+      {"record_delete_record", kDeleteRecord},
+      {"record_snapshot_mark", kSnapshotMark},
+      {"record_drop_snapshot", kDropSnapshot},
+      {"record_purge_volume", kPurgeVolume},
+      {"record_rewrite", kRewrite},
+      {"record_term_mark", kTermMark},
+      {"record_session_end", kSessionEnd},
+      {"record_void", kVoid},
   };
   return all;
 }
@@ -141,11 +142,11 @@ inline format::MoveRecord sample_move() {
           {sample_stripe()}};
 }
 
-// Every kind, by the name of its golden file.
+// Every kind, by the name of its golden file too.
 inline std::vector<std::pair<std::string, format::LaneRecord>> sample_records() {
   std::vector<std::pair<std::string, format::LaneRecord>> all;
   for (const auto& [name, type] : operation_types())
-    all.emplace_back("record_" + name, sample_operation_record(type));
+    all.emplace_back(name, sample_operation_record(type));
   all.emplace_back("record_direct",
                    format::DirectRecord{sample_operation(format::OperationType::kWrite, true),
                                         {sample_stripe()}});

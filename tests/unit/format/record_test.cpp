@@ -166,9 +166,22 @@ TEST_CASE("holes, keys and values keep to their limits") {
   body = {std::string(512, 'k'), ByteVector(65536)};
   auto bytes = joined(encode_record(record));
   REQUIRE(decode_record(bytes).ok());
-  // One byte moves from the value to the key, and the other way round.
-  patch(bytes, kBodyAt, 513u);
-  CHECK(decode_record(bytes).code() == Code::kCorrupt);
+  // One byte more of either, with lengths that add up.
+  for (const bool key_too_long : {true, false}) {
+    auto longer = Buffer::zeroed(bytes.size() + 1);
+    std::memcpy(longer.data(), bytes.data(), bytes.size());
+    patch(longer, 4, static_cast<std::uint32_t>(longer.size()));
+    if (key_too_long) {
+      patch(longer, kBodyAt, 513u);
+      patch(longer, kBodyAt + 4 + 513, 65536u);
+    } else {
+      patch(longer, kBodyAt + 4 + 512, 65537u);
+    }
+    const auto decoded = decode_record(longer);
+    REQUIRE_FALSE(decoded.ok());
+    CHECK(decoded.error().message ==
+          (key_too_long ? "record: key is too long" : "record: value is too long"));
+  }
   // A deletion is a key alone.
   CHECK(code(kPutRecord, [](Buffer& b) {
           patch(b, kTypeAt, static_cast<std::uint8_t>(kDeleteRecord));

@@ -1,0 +1,54 @@
+#pragma once
+// What the commands do; app.cpp says how they are called.
+
+#include "client/cli/context.hpp"
+
+namespace square::cli {
+
+// ---- volumes (volumes.cpp)
+struct VolumeCreate {
+  std::string name;
+  std::uint64_t size_bytes = 0, extent_bytes = 0;
+  std::uint32_t group = 0;
+};
+Result<> volume_create(Context& context, const VolumeCreate& args);
+Result<> volume_ls(Context& context, bool deleted_too);
+Result<> volume_show(Context& context, const std::string& name);
+Result<> volume_resize(Context& context, const std::string& name, std::uint64_t size_bytes);
+Result<> volume_rm(Context& context, const std::string& name);
+Result<> volume_undelete(Context& context, const std::string& name);
+Result<> snapshot_create(Context& context, const std::vector<std::string>& volumes,
+                         const std::string& name);
+Result<> snapshot_ls(Context& context);
+Result<> snapshot_rm(Context& context, const std::string& id);
+
+// ---- content (content.cpp)
+Result<> volume_import(Context& context, const std::string& name, const std::string& file);
+Result<> volume_export(Context& context, const std::string& name, const std::string& file,
+                       const std::string& snapshot);
+Result<> volume_hash(Context& context, const std::string& name, const std::string& snapshot);
+Result<> volume_write(Context& context, const std::string& name, std::uint64_t offset);
+Result<> volume_read(Context& context, const std::string& name, std::uint64_t offset,
+                     std::uint64_t length, const std::string& snapshot);
+Result<> volume_trim(Context& context, const std::string& name, std::uint64_t offset,
+                     std::uint64_t length);
+
+// ---- the cell (cluster.cpp)
+Result<> disk_ls(Context& context, const std::string& node);
+Result<> disk_fail(Context& context, const std::string& node, std::uint32_t slot);
+Result<> disk_add(Context& context, const std::string& node, const std::string& path);
+Result<> disk_ok_to_pull(Context& context, const std::string& node, std::uint32_t slot);
+Result<> disk_wipe(Context& context, const std::string& node, const std::string& path);
+Result<> pool_status(Context& context, const std::string& node);
+// `*exit`: 1 on any difference.
+Result<> pool_check(Context& context, const std::string& node, int* exit);
+// `*exit`: 1 when what was found could not be repaired.
+Result<> pool_scrub(Context& context, const std::string& node, bool wait, int* exit);
+Result<> pool_checkpoint(Context& context, const std::string& node);
+Result<> status(Context& context);
+// `*exit`: 7 degraded, 8 at risk.
+Result<> health(Context& context, int* exit);
+Result<> node_ls(Context& context);
+Result<> group_ls(Context& context);
+
+}  // namespace square::cli

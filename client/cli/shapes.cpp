@@ -1,0 +1,96 @@
+#include "client/cli/shapes.hpp"
+
+#include "base/units.hpp"
+
+namespace square::cli {
+
+namespace {
+
+Json shape(const v1::Repair& repair) {
+  return {{"active", repair.active()},
+          {"done_bytes", repair.done_bytes()},
+          {"total_bytes", repair.total_bytes()},
+          {"bytes_per_s", repair.bytes_per_s()},
+          {"eta_s", repair.eta_s()},
+          {"stripes_lost", repair.stripes_lost()}};
+}
+
+std::string redundancy(const v1::Pool& pool) {
+  const auto members = pool.k() + pool.m();
+  if (pool.members_live() >= members) return "full";
+  if (pool.members_live() > pool.k()) return "degraded";
+  return pool.members_live() == pool.k() ? "at_risk" : "lost";
+}
+
+}  // namespace
+
+Json shape(const v1::Volume& v) {
+  return {{"name", v.name()},
+          {"id", v.id()},
+          {"size_bytes", v.size_bytes()},
+          {"used_bytes", v.used_bytes()},
+          {"extent_bytes", v.extent_bytes()},
+          {"group", v.group()},
+          {"state", v.state()}};
+}
+
+Json shape(const v1::Snapshot& s) {
+  auto volumes = Json::array();
+  for (const auto& volume : s.volumes()) volumes.push_back(volume);
+  return {{"id", s.id()},
+          {"name", s.name()},
+          {"time", rfc3339(s.wall_ns())},
+          {"group", s.group()},
+          {"volumes", std::move(volumes)}};
+}
+
+Json shape(const v1::Disk& d) {
+  return {{"node", d.node()},
+          {"slot", d.slot()},
+          {"uuid", d.uuid()},
+          {"path", d.path()},
+          {"state", d.state()},
+          {"why", d.why()},
+          {"size_bytes", d.size_bytes()},
+          {"live_bytes", d.live_bytes()},
+          {"errors",
+           {{"read", d.read_errors()}, {"write", d.write_errors()}, {"corrupt", d.corruptions()}}}};
+}
+
+Json shape(const v1::Pool& p) {
+  return {{"node", p.node()},
+          {"members_live", p.members_live()},
+          {"members_missing", p.members_missing()},
+          {"spares_free", p.spares_free()},
+          {"redundancy", redundancy(p)},
+          {"data_disks", p.k()},
+          {"parity_disks", p.m()},
+          {"capacity_bytes", p.capacity_bytes()},
+          {"free_bytes", p.free_bytes()},
+          {"rebuild", shape(p.rebuild())},
+          {"scrub", shape(p.scrub())},
+          {"corruptions_found", p.corruptions_found()},
+          {"corruptions_repaired", p.corruptions_repaired()}};
+}
+
+Json shape(const v1::HealthReport& report) {
+  auto checks = Json::array();
+  for (const auto& check : report.checks())
+    checks.push_back({{"code", check.code()},
+                      {"severity", check.severity()},
+                      {"summary", check.summary()},
+                      {"action", check.action()},
+                      {"since", rfc3339(check.since_ns())}});
+  return {{"health", report.health()}, {"checks", std::move(checks)}};
+}
+
+Json shape(const v1::Node& n) {
+  return {{"node", n.node()},   {"role", n.role()},       {"state", n.state()},
+          {"epoch", n.epoch()}, {"address", n.address()}, {"version", n.version()}};
+}
+
+Json shape(const v1::Group& g) {
+  return {{"group", g.group()}, {"primary", g.primary()}, {"replica", nullptr}};
+}
+
+}  // namespace square::cli

@@ -1,0 +1,83 @@
+#pragma once
+// Values of the records that a group keeps about itself. Keys sort by kind:
+//   group              GroupRecord, one
+//   seal/<8 hex>       SealRecord: table reference -> seal id; written before any extent that uses it
+//   ses/<16 hex>       SessionRecord
+//   snap/<16 hex>      SnapshotRecord, by the mark's sequence
+//   vol/<16 hex>       VolumeRecord, by volume id
+// docs/formats/store_records.md has the bytes. The names in them are a tenant's plaintext: on disk
+// they exist only inside the journal and the index files (docs/failure_model.md says what is left).
+
+#include <string>
+#include <vector>
+
+#include "format/types.hpp"
+
+namespace square::format {
+
+struct GroupRecord {
+  Incarnation incarnation;
+  std::uint64_t next_volume = 1;  // ids are never used twice
+  bool operator==(const GroupRecord&) const = default;
+};
+struct SealRecord {
+  std::array<std::byte, 32> seal{};
+  bool operator==(const SealRecord&) const = default;
+};
+struct SessionRecord {
+  std::int64_t opened_wall_ns = 0;
+  bool operator==(const SessionRecord&) const = default;
+};
+struct SnapshotRecord {
+  std::string name;
+  std::vector<std::string> volumes;
+  bool operator==(const SnapshotRecord&) const = default;
+};
+struct VolumeRecord {
+  std::string name;
+  TenantId tenant;
+  KeyId key;
+  std::uint64_t size_bytes = 0;
+  std::uint32_t extent_bytes = 0;
+  bool deleted = false;
+  std::int64_t deleted_wall_ns = 0;
+  bool operator==(const VolumeRecord&) const = default;
+};
+
+// What a checkpoint says beside its files.
+struct CheckpointHeader {
+  Epoch epoch;          // of the term that made it
+  LanePoint tail;       // recovery reads the lane from here
+  LanePoint index;      // the index in the files has taken the lane at least up to here
+  bool operator==(const CheckpointHeader&) const = default;
+};
+
+inline constexpr std::string_view kGroupKey = "group";
+inline constexpr std::string_view kSealPrefix = "seal/";
+inline constexpr std::string_view kSessionPrefix = "ses/";
+inline constexpr std::string_view kSnapshotPrefix = "snap/";
+inline constexpr std::string_view kVolumePrefix = "vol/";
+
+std::string seal_key(std::uint32_t reference);
+std::string session_key(SessionId session);
+std::string snapshot_key(Sequence mark);
+std::string volume_key(VolumeId volume);
+// The number behind the prefix. Errors: kCorrupt.
+Result<std::uint64_t> key_number(std::string_view key, std::string_view prefix);
+
+ByteVector encode(const GroupRecord& record);
+ByteVector encode(const SealRecord& record);
+ByteVector encode(const SessionRecord& record);
+ByteVector encode(const SnapshotRecord& record);
+ByteVector encode(const VolumeRecord& record);
+ByteVector encode(const CheckpointHeader& header);
+
+// Errors: kCorrupt, kUnsupported (a newer version).
+Result<GroupRecord> decode_group_record(Bytes bytes);
+Result<SealRecord> decode_seal_record(Bytes bytes);
+Result<SessionRecord> decode_session_record(Bytes bytes);
+Result<SnapshotRecord> decode_snapshot_record(Bytes bytes);
+Result<VolumeRecord> decode_volume_record(Bytes bytes);
+Result<CheckpointHeader> decode_checkpoint_header(Bytes bytes);
+
+}  // namespace square::format

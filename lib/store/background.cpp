@@ -1,0 +1,210 @@
+// What runs beside requests: destaging, checkpoints, cleaning, merging of dropped snapshots.
+#include <algorithm>
+
+#include "base/probe.hpp"
+#include "store/engine_impl.hpp"
+
+namespace square::store {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kTick = 1s;
+constexpr std::size_t kMergeEntriesMax = 2000;
+constexpr int kFailedRoundsMax = 8;  // disks may fail one after another; each is left out then
+
+}  // namespace
+
+Engine::Impl::Impl(env::Env env, EngineOptions options, index::KvFactory& index_files,
+                   codec::KeyStore& keys)
+    : core_(env, std::move(options), keys),
+      index_files_(index_files),
+      idle_(env.loop),
+      checkpoint_mutex_(env.loop),
+      scope_(env.loop) {
+  core_.on_failed = [this] {
+    for (auto& [id, each] : groups_) each->fail_waiters(*core_.failed);
+  };
+}
+
+void Engine::Impl::start_background() {
+  arm_tick();
+  scope_.spawn(background());
+}
+
+void Engine::Impl::arm_tick() {
+  timer_ = core_.env.loop.add_timer(core_.env.loop.now() + kTick, [this] {
+    tick_ = true;
+    core_.work.set();
+    if (!stopping_) arm_tick();
+  });
+}
+
+bool Engine::Impl::should_destage(const Group& group) const {
+  if (group.wants_destage()) return true;
+  const auto unplaced = group.unplaced_bytes();
+  if (unplaced == 0) return false;
+  const auto& buffer = core_.write_buffer;
+  return tick_ || want_checkpoint_ || unplaced >= core_.pool->stripe_bytes_max() ||
+         buffer.waiting() > 0 || buffer.used() > buffer.total() / 2 ||
+         core_.lane->used_bytes() > core_.lane->ring_bytes() / 2;
+}
+
+bool Engine::Impl::should_checkpoint() const {
+  if (want_checkpoint_) return true;
+  if (core_.lane->used_bytes() > core_.lane->ring_bytes() / 2) return true;
+  std::uint64_t applied = 0;
+  for (const auto& [id, each] : groups_) applied += each->applied().value;
+  return applied != applied_at_checkpoint_ &&
+         core_.env.loop.now() - last_checkpoint_ >= core_.options.checkpoint_interval;
+}
+
+Task<void> Engine::Impl::background() {
+  int failed_rounds = 0;
+  while (!stopping_ && !core_.failed) {
+    core_.work.reset();
+    const auto more = co_await background_round();
+    const bool failed = !more.ok() && more.code() != Code::kNoSpace;
+    failed_rounds = failed ? failed_rounds + 1 : 0;
+    if (failed && !stopping_ && (more.code() != Code::kIo || failed_rounds > kFailedRoundsMax)) {
+      core_.fail(more.error());
+      break;
+    }
+    if (failed || (more.ok() && *more)) {
+      co_await env::yield(core_.env.loop);
+      continue;
+    }
+    if (!stopping_ && !core_.failed) co_await core_.work.wait();
+  }
+}
+
+// One of each kind of work; true when there is more to do at once.
+Async<bool> Engine::Impl::background_round() {
+  bool more = false;
+  const bool ticked = tick_;
+  Result<> destaged;
+  for (auto& [id, each] : groups_) {
+    if (!should_destage(*each)) continue;
+    destaged = co_await each->destage_once();
+    if (!destaged.ok() && destaged.code() != Code::kNoSpace) co_return destaged.error();
+    more = more || destaged.ok();
+  }
+  if (!more) tick_ = false;
+  core_.lane->set_tail(core_.ledger.tail(core_.lane->durable()));
+  for (auto& [id, each] : groups_) {
+    SQ_CO_TRY(const bool merging, core_.index->merge_step(id, kMergeEntriesMax));
+    SQ_CO_TRY(const bool purging, core_.index->purge_step(id, kMergeEntriesMax));
+    more = more || merging || purging;
+  }
+  if (ticked) {
+    SQ_PROBE("the pool was reconciled");
+    ignore(co_await core_.pool->reconcile(), "tried again at the next tick; disks say why");
+  }
+  SQ_CO_TRY(const bool cleaned, co_await clean_some());
+  more = more || cleaned;
+  if (should_checkpoint()) {
+    SQ_CO_TRY(co_await checkpoint());
+  }
+  if (!destaged.ok() && !more) {
+    SQ_PROBE("destage found no room");
+    co_return destaged.error();
+  }
+  co_return more;
+}
+
+Task<void> Engine::Impl::copies_first() {
+  for (const auto slot : core_.pool->live_slots()) core_.lane->slot_joined(slot);
+  co_await core_.lane->wait_copies_whole();
+}
+
+Async<> Engine::Impl::drain() {
+  for (auto& [id, each] : groups_) SQ_CO_TRY(co_await each->wait_applied(each->commit()));
+  co_return {};
+}
+
+Async<> Engine::Impl::checkpoint() {
+  const auto lock = co_await checkpoint_mutex_.lock();
+  want_checkpoint_ = false;
+  co_return co_await checkpoint_locked();
+}
+
+Async<> Engine::Impl::checkpoint_locked() {
+  SQ_CO_TRY(core_.alive());
+  for (auto& [id, each] : groups_) SQ_CO_TRY(each->apply_ready());
+  SQ_CO_TRY(reclaim());
+  std::uint64_t applied = 0;
+  for (const auto& [id, each] : groups_) applied += each->applied().value;
+
+  auto covered = core_.ledger.begin_checkpoint();
+  format::CheckpointHeader header;
+  header.epoch = epoch_;
+  header.index = core_.index->lane_point(0);
+  const auto tail = core_.ledger.tail_without(covered, core_.lane->durable());
+  header.tail = core_.lane->point_at(tail);
+  auto export_files = [index = core_.index.get()] {
+    return std::make_optional(index->kv().export_files());
+  };
+  auto exported = co_await env::offload(core_.env.loop, std::move(export_files));
+  Result<> written;
+  if (exported->ok()) {
+    auto& files = *exported->value();
+    pool::Checkpoint checkpoint;
+    checkpoint.id = {epoch_.number, next_checkpoint_++};
+    checkpoint.header = format::encode(header);
+    for (const auto& file : files.files())
+      checkpoint.files.push_back({file.name, file.content_key, file.size_bytes});
+    written = co_await core_.pool->write_checkpoint(std::move(checkpoint), reader_of(files));
+  } else {
+    written = std::move(*exported).error();
+  }
+  if (!written.ok()) {
+    for (auto& hold : covered) core_.ledger.applied(std::move(hold));
+    co_return std::move(written).context("write a checkpoint");
+  }
+  covered.clear();
+  core_.lane->tail_is_in_checkpoint(tail);
+  core_.lane->set_tail(core_.ledger.tail(core_.lane->durable()));
+  applied_at_checkpoint_ = applied;
+  last_checkpoint_ = core_.env.loop.now();
+  ++core_.stats.checkpoints;
+  co_return {};
+}
+
+pool::Pool::ReadFile Engine::Impl::reader_of(index::KvExport& files) {
+  auto& loop = core_.env.loop;
+  return [&files, &loop](const pool::CheckpointFile& file, std::uint64_t offset,
+                         std::uint32_t size) -> Async<Buffer> {
+    return read_export(loop, files, {file.name, file.content_key, file.size_bytes}, offset, size);
+  };
+}
+
+Async<Buffer> Engine::Impl::read_export(env::Loop& loop, index::KvExport& files,
+                                        index::KvFile file, std::uint64_t offset,
+                                        std::uint32_t size) {
+  auto read = [&files, file, offset, size] {
+    return std::make_optional(files.read(file, offset, size));
+  };
+  auto bytes = co_await env::offload(loop, std::move(read));
+  co_return std::move(*bytes);
+}
+
+Task<void> Engine::Impl::stop() {
+  if (std::exchange(stopping_, true)) co_return;
+  core_.env.loop.cancel_timer(timer_);
+  while (visits_ > 0) co_await idle_.wait();
+  core_.work.set();
+  co_await scope_.join();
+  if (!core_.failed && core_.lane != nullptr) {
+    // A courtesy for the next start; what is acknowledged is in the journal anyhow.
+    for (auto& [id, each] : groups_)
+      while (!core_.failed && each->unplaced_bytes() > 0)
+        if (!(co_await each->destage_once()).ok()) break;
+    ignore(co_await checkpoint(), "the journal holds everything");
+  }
+  if (core_.lane != nullptr) co_await core_.lane->stop();
+  if (core_.pool != nullptr) co_await core_.pool->stop();
+  stopped_ = true;
+}
+
+}  // namespace square::store

@@ -1,0 +1,56 @@
+#pragma once
+// What the parts of one engine share. Internal to lib/store.
+
+#include <functional>
+#include <string>
+
+#include "journal/lane.hpp"
+#include "store/engine.hpp"
+#include "store/ledger.hpp"
+
+namespace square::store {
+
+struct Core {
+  Core(env::Env e, EngineOptions o, codec::KeyStore& k)
+      : env(e),
+        options(std::move(o)),
+        keys(k),
+        write_buffer(e.loop, options.write_buffer_bytes),
+        work(e.loop),
+        progress(e.loop) {}
+
+  env::Env env;
+  EngineOptions options;
+  codec::KeyStore& keys;
+  std::unique_ptr<pool::Pool> pool;
+  std::unique_ptr<journal::Lane> lane;
+  std::unique_ptr<index::Index> index;
+  LaneLedger ledger;
+  env::Budget write_buffer;
+  env::Event work;      // set when destaging or a checkpoint may be due
+  env::Event progress;  // pulsed when operations were applied to an index, or on failure
+  EngineStats stats;
+  std::optional<Error> failed;  // set once: nothing is acknowledged or read any more
+  std::function<void()> on_failed;
+
+  std::uint64_t cell_tag() const {
+    std::uint64_t tag;
+    std::memcpy(&tag, options.pool.cell.uuid.bytes.data(), sizeof tag);
+    return tag;
+  }
+
+  // The first failure counts. Everything that waits learns of it.
+  void fail(Error error) {
+    if (failed) return;
+    failed = std::move(error).context("the engine has stopped");
+    work.set();
+    progress.pulse();
+    if (on_failed) on_failed();
+  }
+  Result<> alive() const {
+    if (failed) return Error{Code::kUnavailable, failed->message};
+    return {};
+  }
+};
+
+}  // namespace square::store

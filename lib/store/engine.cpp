@@ -1,0 +1,261 @@
+#include "store/engine.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "store/engine_impl.hpp"
+
+namespace square::store {
+
+Result<> Engine::Impl::enter() const {
+  if (stopping_) return Error{Code::kUnavailable, "the engine is stopping"};
+  return core_.alive();
+}
+
+Result<Group*> Engine::Impl::group_of(GroupId id) {
+  const auto found = groups_.find(id);
+  if (found == groups_.end())
+    return Error{Code::kNotFound, "there is no group " + std::to_string(id.value)};
+  return found->second.get();
+}
+
+Result<Group*> Engine::Impl::group_of(VolumeId volume) {
+  for (auto& [id, each] : groups_)
+    if (each->volumes().contains(volume)) return each.get();
+  return Error{Code::kNotFound, "there is no volume " + std::to_string(volume.value)};
+}
+
+Result<Engine::Impl::Found> Engine::Impl::find_volume(const std::string& name, bool deleted) {
+  std::optional<Found> newest;
+  for (auto& [group_id, each] : groups_)
+    for (const auto& [id, record] : each->volumes())
+      if (record.name == name && record.deleted == deleted) newest = Found{each.get(), id, record};
+  if (newest) return *newest;
+  return Error{Code::kNotFound, std::string("there is no ") + (deleted ? "deleted " : "") +
+                                    "volume named '" + name + "'"};
+}
+
+Result<std::pair<Group*, Sequence>> Engine::Impl::parse_snapshot(const std::string& id) {
+  std::uint32_t group = 0;
+  std::uint64_t sequence = 0;
+  const auto* end = id.data() + id.size();
+  const auto first = std::from_chars(id.data(), end, group);
+  const bool dash = first.ec == std::errc{} && first.ptr != end && *first.ptr == '-';
+  const auto second = dash ? std::from_chars(first.ptr + 1, end, sequence) : first;
+  if (!dash || second.ec != std::errc{} || second.ptr != end)
+    return Error{Code::kInvalid, "'" + id + "' is not a snapshot id (see: square snapshot ls)"};
+  SQ_TRY(auto* of, group_of(GroupId(group)));
+  return std::pair{of, Sequence(sequence)};
+}
+
+Result<std::optional<format::StripeDescriptor>> Engine::Impl::find(SegmentId segment,
+                                                                   format::Generation generation,
+                                                                   std::uint32_t stripe_block) {
+  return core_.index->find_stripe(segment, generation, stripe_block);
+}
+
+Result<std::vector<format::StripeDescriptor>> Engine::Impl::in_segment(SegmentId segment) {
+  return core_.index->stripes_in(segment);
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+Async<std::unique_ptr<Engine>> Engine::open(env::Env env, EngineOptions options,
+                                            index::KvFactory& index_files, codec::KeyStore& keys) {
+  std::unique_ptr<Engine> engine(
+      new Engine(std::make_unique<Impl>(env, std::move(options), index_files, keys)));
+  auto opened = co_await engine->impl_->open();
+  if (!opened.ok()) {
+    co_await engine->impl_->stop();
+    co_return std::move(opened).error();
+  }
+  co_return engine;
+}
+
+Async<VolumeInfo> Engine::create_volume(CreateVolume request) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  if (impl_->find_volume(request.name, false).ok())
+    co_return Error{Code::kExists, "a volume named '" + request.name + "' exists"};
+  SQ_CO_TRY(auto* group, impl_->group_of(request.group));
+  co_return co_await group->create_volume(std::move(request));
+}
+
+Async<std::vector<VolumeInfo>> Engine::list_volumes(bool deleted_too) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  std::vector<VolumeInfo> out;
+  for (auto& [group_id, each] : impl_->groups_) {
+    for (const auto& [id, record] : each->volumes()) {
+      if (record.deleted && !deleted_too) continue;
+      SQ_CO_TRY(auto info, each->info(id, record));
+      out.push_back(std::move(info));
+    }
+  }
+  std::sort(out.begin(), out.end(),
+            [](const VolumeInfo& a, const VolumeInfo& b) { return a.name < b.name; });
+  co_return out;
+}
+
+Async<VolumeInfo> Engine::find_volume(std::string name) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  SQ_CO_TRY(const auto found, impl_->find_volume(name, false));
+  co_return found.group->info(found.id, found.record);
+}
+
+Async<VolumeInfo> Engine::resize_volume(std::string name, std::uint64_t size_bytes) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  SQ_CO_TRY(auto found, impl_->find_volume(name, false));
+  found.record.size_bytes = size_bytes;
+  co_return co_await found.group->change_volume(found.id, std::move(found.record));
+}
+
+Async<> Engine::delete_volume(std::string name) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  SQ_CO_TRY(auto found, impl_->find_volume(name, false));
+  found.record.deleted = true;
+  found.record.deleted_wall_ns = impl_->core_.env.loop.wall().ns;
+  SQ_CO_TRY(co_await found.group->change_volume(found.id, std::move(found.record)));
+  co_return {};
+}
+
+Async<VolumeInfo> Engine::undelete_volume(std::string name) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  SQ_CO_TRY(auto found, impl_->find_volume(name, true));
+  if (impl_->find_volume(name, false).ok())
+    co_return Error{Code::kExists, "another volume is named '" + name + "' now; remove it first"};
+  found.record.deleted = false;
+  found.record.deleted_wall_ns = 0;
+  co_return co_await found.group->change_volume(found.id, std::move(found.record));
+}
+
+Async<> Engine::write(VolumeId volume, std::uint64_t offset, Buffer data,
+                      std::vector<std::uint64_t> ingest, RequestId request) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  SQ_CO_TRY(auto* group, impl_->group_of(volume));
+  co_return co_await group->write(volume, offset, std::move(data), std::move(ingest), request);
+}
+
+Async<ReadReply> Engine::read(VolumeId volume, std::uint64_t offset, std::uint32_t length,
+                              std::optional<std::string> snapshot) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  SQ_CO_TRY(auto* group, impl_->group_of(volume));
+  std::optional<Sequence> at;
+  if (snapshot) {
+    SQ_CO_TRY(const auto named, impl_->parse_snapshot(*snapshot));
+    at = named.second;
+  }
+  ReadReply reply;
+  SQ_CO_TRY(reply.data, co_await group->read(volume, offset, length, at));
+  co_return reply;
+}
+
+Async<> Engine::zero(VolumeId volume, std::uint64_t offset, std::uint64_t length,
+                     RequestId request) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  SQ_CO_TRY(auto* group, impl_->group_of(volume));
+  co_return co_await group->zero(volume, offset, length, request);
+}
+
+Async<std::vector<Extents>> Engine::block_status(VolumeId volume, std::uint64_t offset,
+                                                 std::uint64_t length, std::size_t count_max,
+                                                 std::optional<std::string> snapshot) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  SQ_CO_TRY(auto* group, impl_->group_of(volume));
+  std::optional<Sequence> at;
+  if (snapshot) {
+    SQ_CO_TRY(const auto named, impl_->parse_snapshot(*snapshot));
+    at = named.second;
+  }
+  co_return co_await group->block_status(volume, offset, length, count_max, at);
+}
+
+// Sessions are known in every group, for a client may use volumes of several.
+Async<SessionId> Engine::open_session() {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  const SessionId session(impl_->core_.env.random.draw<std::uint64_t>() | 1);
+  for (auto& [id, each] : impl_->groups_) SQ_CO_TRY(co_await each->open_session(session));
+  co_return session;
+}
+
+Async<> Engine::end_session(SessionId session) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  for (auto& [id, each] : impl_->groups_) SQ_CO_TRY(co_await each->end_session(session));
+  co_return {};
+}
+
+Async<SnapshotView> Engine::create_snapshot(std::vector<std::string> volumes, std::string name) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  if (volumes.empty()) co_return Error{Code::kInvalid, "name at least one volume"};
+  Group* group = nullptr;
+  for (const auto& volume : volumes) {
+    SQ_CO_TRY(const auto found, impl_->find_volume(volume, false));
+    if (group != nullptr && group != found.group)
+      co_return Error{Code::kInvalid, "the volumes are in different groups: a snapshot is of one"};
+    group = found.group;
+  }
+  co_return co_await group->create_snapshot(std::move(volumes), std::move(name));
+}
+
+Async<std::vector<SnapshotView>> Engine::list_snapshots() {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  std::vector<SnapshotView> out;
+  for (auto& [id, each] : impl_->groups_) {
+    SQ_CO_TRY(auto views, each->list_snapshots());
+    std::move(views.begin(), views.end(), std::back_inserter(out));
+  }
+  co_return out;
+}
+
+Async<> Engine::drop_snapshot(std::string id) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  SQ_CO_TRY(const auto named, impl_->parse_snapshot(id));
+  co_return co_await named.first->drop_snapshot(named.second);
+}
+
+EngineStats Engine::stats() const {
+  const auto& core = impl_->core_;
+  auto stats = core.stats;
+  stats.pool = core.pool->status();
+  stats.lane = core.lane->stats();
+  stats.lane_used_bytes = core.lane->used_bytes();
+  stats.lane_ring_bytes = core.lane->ring_bytes();
+  stats.write_buffer_bytes = core.write_buffer.used();
+  stats.write_buffer_bytes_max = core.write_buffer.total();
+  stats.index_memory_bytes = core.index->kv().memory_bytes();
+  return stats;
+}
+
+pool::Pool& Engine::pool() { return *impl_->core_.pool; }
+
+Async<> Engine::checkpoint() {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  SQ_CO_TRY(co_await impl_->drain());
+  co_return co_await impl_->checkpoint();
+}
+
+Async<std::string> Engine::check() {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  const auto checked = impl_->core_.index->check();
+  co_return checked.ok() ? std::string() : checked.error().message;
+}
+
+Task<void> Engine::stop() { co_await impl_->stop(); }
+
+}  // namespace square::store

@@ -1,0 +1,101 @@
+#pragma once
+// The engine's inside: recovery, background work, and the groups. Internal to lib/store.
+
+#include <map>
+#include <set>
+
+#include "store/group.hpp"
+
+namespace square::store {
+
+class Engine::Impl : public pool::StripeCatalog {
+ public:
+  Impl(env::Env env, EngineOptions options, index::KvFactory& index_files, codec::KeyStore& keys);
+
+  // ---- recovery (recovery.cpp)
+  Async<> open();
+
+  // ---- background (background.cpp)
+  void start_background();
+  Task<void> stop();
+  Async<> checkpoint();
+  Async<> drain();  // destages everything that is committed now
+
+  // ---- StripeCatalog
+  Result<std::optional<format::StripeDescriptor>> find(SegmentId segment,
+                                                       format::Generation generation,
+                                                       std::uint32_t stripe_block) override;
+  Result<std::vector<format::StripeDescriptor>> in_segment(SegmentId segment) override;
+
+  // A request holds one while it runs: stop() waits for all of them.
+  class Visit {
+   public:
+    explicit Visit(Impl& impl) : impl_(impl) { ++impl_.visits_; }
+    Visit(const Visit&) = delete;
+    ~Visit() {
+      if (--impl_.visits_ == 0) impl_.idle_.pulse();
+    }
+
+   private:
+    Impl& impl_;
+  };
+  Result<> enter() const;
+  Result<Group*> group_of(GroupId id);
+  // The group and record of a volume that is not deleted.
+  struct Found {
+    Group* group;
+    VolumeId id;
+    format::VolumeRecord record;
+  };
+  Result<Found> find_volume(const std::string& name, bool deleted);
+  Result<Group*> group_of(VolumeId volume);
+  // "<group>-<sequence>". Errors: kInvalid, kNotFound.
+  Result<std::pair<Group*, Sequence>> parse_snapshot(const std::string& id);
+
+  Core core_;
+  std::map<GroupId, std::unique_ptr<Group>> groups_;
+
+ private:
+  Async<std::unique_ptr<index::Index>> usable_index(const std::optional<pool::Checkpoint>& from,
+                                                    const format::CheckpointHeader& header,
+                                                    const journal::RecoveredLane& lane);
+  Async<std::unique_ptr<index::Index>> import_index(const pool::Checkpoint& checkpoint);
+  Group& group(GroupId id);
+  Result<> replay(const journal::RecoveredLane& lane);
+  Result<> replay_record(const journal::DurableRecord& record,
+                         std::vector<std::pair<format::MoveRecord, LanePosition>>& moves);
+
+  Task<void> background();
+  Async<bool> background_round();
+  bool should_destage(const Group& group) const;
+  bool should_checkpoint() const;
+  void arm_tick();
+  Async<> checkpoint_locked();
+  pool::Pool::ReadFile reader_of(index::KvExport& files);
+  static Async<Buffer> read_export(env::Loop& loop, index::KvExport& files, index::KvFile file,
+                                   std::uint64_t offset, std::uint32_t size);
+  Result<> reclaim();                  // cleaner.cpp
+  Async<bool> clean_some();            // cleaner.cpp; true when something moved
+  std::optional<SegmentId> victim();
+  Task<void> copies_first();           // the journal has its copies before anything is rebuilt
+  Async<> move_extents(std::vector<format::MovedExtent> extents);
+
+  index::KvFactory& index_files_;
+  Epoch epoch_;
+  std::uint64_t next_checkpoint_ = 1;
+  env::BootTime last_checkpoint_;
+  std::uint64_t applied_at_checkpoint_ = 0;
+  bool tick_ = false;       // a second has passed: small leftovers are destaged too
+  bool want_checkpoint_ = false;
+  std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
+  bool stopping_ = false;
+  bool stopped_ = false;
+  env::Loop::TimerId timer_;
+  std::uint32_t visits_ = 0;
+  env::Event idle_;
+  env::Mutex checkpoint_mutex_;
+  env::Scope scope_;  // last
+  friend class Visit;
+};
+
+}  // namespace square::store

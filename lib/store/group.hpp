@@ -1,0 +1,187 @@
+#pragma once
+// One group: its log, its volumes, its reads. Internal to lib/store; Engine is the face.
+//
+//   write -> borrow a sealer, lock the blocks, hold write-buffer budget     (may wait)
+//         -> take a sequence                                               (from here on it is ordered)
+//         -> seal, on the loop or a helper                                 (a failure makes it void)
+//         -> hand over in sequence order: chain hash, then every leg at once
+//         -> durable on each, and all before it too: commit, memory map, ACK
+//   later -> destage: committed, unplaced operations -> one stripe -> placement record -> index
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "format/store_records.hpp"
+#include "store/core.hpp"
+#include "store/leg.hpp"
+#include "store/memory_map.hpp"
+#include "store/range_lock.hpp"
+#include "store/seals.hpp"
+#include "store/sessions.hpp"
+
+namespace square::store {
+
+// Whole blocks of a volume, with the hash that each block had where it came from.
+struct BlockContent {
+  std::uint64_t offset = 0;
+  Buffer data;
+  std::vector<std::uint64_t> ingest;
+};
+
+// A part of a read: where the bytes are.
+struct ReadPiece {
+  std::uint64_t offset = 0, length = 0;
+  bool hole = true;
+  format::ExtentRef extent;
+  std::uint32_t extent_offset = 0;
+  Buffer stored;  // while it has no place
+};
+
+class Group {
+ public:
+  Group(Core& core, GroupId id);
+  ~Group();
+
+  GroupId id() const { return id_; }
+  Sequence commit() const { return commit_; }
+  Sequence applied() const { return applied_; }
+
+  // ---- recovery, in this order: restore, replay..., adopt_tail, then after the lane has started
+  // begin_term.
+  // Takes over what the index holds.
+  Result<> restore();
+  // A record of the lane, in lane order. Payload and places are kept until the index takes them.
+  Result<> replay(const format::Operation& operation, std::vector<Buffer> stored,
+                  std::vector<format::StripeDescriptor> stripes, LanePosition position);
+  // Everything after the first gap in sequences was never acknowledged: it is void.
+  Result<> adopt_tail();
+  Async<> begin_term(Epoch epoch);
+  std::uint64_t replayed() const { return replayed_; }
+
+  // ---- volumes
+  Async<VolumeInfo> create_volume(CreateVolume request);
+  Async<VolumeInfo> change_volume(VolumeId id, format::VolumeRecord record);
+  const std::map<VolumeId, format::VolumeRecord>& volumes() const { return volumes_; }
+  Result<VolumeInfo> info(VolumeId id, const format::VolumeRecord& record) const;
+
+  // ---- data
+  Async<> write(VolumeId volume, std::uint64_t offset, Buffer data,
+                std::vector<std::uint64_t> ingest, RequestId request);
+  Async<Buffer> read(VolumeId volume, std::uint64_t offset, std::uint32_t length,
+                     std::optional<Sequence> at);
+  Async<> zero(VolumeId volume, std::uint64_t offset, std::uint64_t length, RequestId request);
+  Async<std::vector<Extents>> block_status(VolumeId volume, std::uint64_t offset,
+                                           std::uint64_t length, std::size_t count_max,
+                                           std::optional<Sequence> at);
+  Async<> open_session(SessionId session);
+  Async<> end_session(SessionId session);
+
+  // ---- snapshots
+  Async<SnapshotView> create_snapshot(std::vector<std::string> names, std::string name);
+  Result<std::vector<SnapshotView>> list_snapshots();
+  Async<> drop_snapshot(Sequence mark);
+  // The index has taken everything up to `sequence`. Errors: kUnavailable.
+  Async<> wait_applied(Sequence sequence);
+
+  // ---- background, driven by the engine
+  // Stored bytes committed and not yet placed.
+  std::uint64_t unplaced_bytes() const { return unplaced_bytes_; }
+  bool has_unapplied() const { return !pending_.empty(); }
+  bool wants_destage() const { return wanted_applied_ > applied_ && commit_ > applied_; }
+  // Moves a stripe's worth of the oldest unplaced operations out of journal and memory. Does nothing
+  // when there is none. Errors: kNoSpace (try again when there is room), kIo.
+  Async<> destage_once();
+  Result<> apply_ready();
+  // Everything that waits gets OutcomeUnknown.
+  void fail_waiters(const Error& error);
+
+ private:
+  friend class LocalLeg;
+  using Logged = std::shared_ptr<LoggedOperation>;
+  struct Draft {
+    format::OperationType type;
+    decltype(format::Operation::body) body;
+    RequestId request;
+  };
+  struct CommitWait;
+
+  // ---- the log (group_log.cpp)
+  Logged take_sequence(format::OperationType type, RequestId request);
+  void ready(const Logged& logged);
+  void hand_over();
+  Task<void> send(Logged logged);
+  void advance();
+  Result<> enter(const Logged& logged);
+  Result<> take_record(const std::string& key, Bytes value);
+  Async<> committed(Logged logged);
+  Async<Sequence> log(Draft draft);
+  Logged find(Sequence sequence) const;
+  void finish(const Logged& logged, Result<> result);
+  Async<> put_record(std::string key, ByteVector value, RequestId request = {});
+
+  // ---- writing (group_write.cpp)
+  Result<> check_range(VolumeId volume, std::uint64_t offset, std::uint64_t length) const;
+  Result<> check_room(std::uint64_t bytes) const;
+  Async<> write_locked(VolumeId volume, std::uint64_t offset, Buffer data,
+                       std::vector<std::uint64_t> ingest, RequestId request);
+  Async<BlockContent> whole_blocks(VolumeId volume, std::uint64_t offset, Buffer data,
+                                   std::vector<std::uint64_t> ingest);
+  Async<> write_blocks(VolumeId volume, BlockContent content, RequestId request);
+  Async<> zero_range(VolumeId volume, std::uint64_t offset, std::uint64_t length,
+                     RequestId request);
+  template <class Function>
+  Async<> once(RequestId request, Function function);
+
+  // ---- reading (group_read.cpp)
+  Result<std::vector<ReadPiece>> map_range(VolumeId volume, std::uint64_t offset,
+                                           std::uint64_t length, std::optional<Sequence> at) const;
+  Async<> fetch(VolumeId volume, KeyId key, ReadPiece piece, MutableBytes out);
+  Task<void> fetch_one(VolumeId volume, KeyId key, ReadPiece piece, MutableBytes out,
+                       Result<>* result);
+  Async<> read_blocks(VolumeId volume, std::uint64_t offset, MutableBytes out,
+                      std::optional<Sequence> at);
+
+  // ---- destaging (group_destage.cpp)
+  struct Take {
+    std::vector<Logged> operations;
+    std::vector<pool::StripeItem> items;
+    bool any_unplaced = false;
+  };
+  Take take_for_destage() const;
+
+  Core& core_;
+  GroupId id_;
+  Incarnation incarnation_;
+  Epoch epoch_;
+  std::uint64_t next_volume_ = 1;
+
+  // pending_[i] has sequence applied_ + 1 + i.
+  std::deque<Logged> pending_;
+  Sequence applied_, commit_, handed_, last_;
+  format::Hash128 chain_{};   // as of handed_
+  bool serving_ = false;
+  std::uint64_t unplaced_bytes_ = 0;
+  std::uint64_t replayed_ = 0;
+  std::map<Sequence, Logged> replay_;  // recovered, above applied_, not yet in pending_
+  struct Term {
+    std::uint32_t epoch;
+    Sequence last;
+  };
+  std::vector<Term> terms_;            // of the records replayed
+  Sequence wanted_applied_;            // somebody waits for it
+
+  MemoryMap memory_;
+  std::map<VolumeId, format::VolumeRecord> volumes_;
+  Sessions sessions_;
+  Seals seals_;
+  codec::Opener opener_;
+  RangeLocks locks_;
+  env::Mutex control_;  // changes of volumes and snapshots, one at a time
+  std::unique_ptr<Leg> local_;
+  env::Scope scope_;    // last: its tasks end before what they use
+};
+
+}  // namespace square::store

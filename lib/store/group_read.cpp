@@ -1,0 +1,162 @@
+// Reading: the memory map first, then the index, then the bytes; every extent checked for identity,
+// checksum and expectation before a byte of it is used.
+#include "base/probe.hpp"
+#include "codec/seal.hpp"
+#include "store/group.hpp"
+
+namespace square::store {
+
+namespace {
+
+constexpr int kReadAttempts = 8;  // a segment may be cleaned and reused between lookup and read
+constexpr std::uint64_t kStatusChunkBytes = 64ull << 20;
+
+ReadPiece from_mapping(std::uint64_t offset, std::uint64_t length, const format::Mapping& mapping) {
+  ReadPiece piece;
+  piece.offset = offset;
+  piece.length = length;
+  piece.hole = mapping.hole;
+  piece.extent = mapping.extent;
+  piece.extent_offset = mapping.extent_offset;
+  return piece;
+}
+
+}  // namespace
+
+// Memory and index are asked in one step, with nothing between: one cut of the group's state.
+Result<std::vector<ReadPiece>> Group::map_range(VolumeId volume, std::uint64_t offset,
+                                                std::uint64_t length,
+                                                std::optional<Sequence> at) const {
+  std::vector<ReadPiece> out;
+  const auto from_index = [&](std::uint64_t begin, std::uint64_t size) -> Result<> {
+    SQ_TRY(const auto pieces, core_.index->lookup(id_, volume, begin, size, at));
+    for (const auto& piece : pieces)
+      out.push_back(from_mapping(piece.offset, piece.length,
+                                 piece.mapping.value_or(format::Mapping{})));
+    return {};
+  };
+  if (at) {
+    SQ_TRY(from_index(offset, length));
+    return out;
+  }
+  for (auto& piece : memory_.lookup(volume, offset, length)) {
+    if (!piece.known) {
+      SQ_TRY(from_index(piece.offset, piece.length));
+      continue;
+    }
+    out.push_back(from_mapping(piece.offset, piece.length, piece.mapping));
+    out.back().stored = std::move(piece.stored);
+  }
+  return out;
+}
+
+Async<> Group::fetch(VolumeId volume, KeyId key_id, ReadPiece piece, MutableBytes out) {
+  if (piece.hole) {
+    std::memset(out.data(), 0, out.size());
+    co_return {};
+  }
+  auto stored = piece.stored;
+  if (stored.empty()) {
+    const pool::Pool::Verify verify = [&piece](Bytes bytes) {
+      return codec::verify_stored(bytes, piece.extent).ok();
+    };
+    SQ_CO_TRY(stored,
+              co_await core_.pool->read_place(piece.extent.place, piece.extent.stored_bytes, verify));
+  }
+  SQ_CO_TRY(codec::verify_stored(stored.bytes(), piece.extent));
+  SQ_CO_TRY(const auto header, codec::decode_extent_header(stored.bytes()));
+  SQ_CO_TRY(const auto seal, seals_.find(header.seal));
+  SQ_CO_TRY(const auto* key, core_.keys.data_key(key_id));
+  codec::ExtentIdentity expected;
+  expected.cell = core_.cell_tag();
+  expected.incarnation = incarnation_;
+  expected.container = volume;
+  expected.offset = piece.offset - piece.extent_offset;
+  expected.plain_bytes = piece.extent.plain_bytes;
+  expected.id = piece.extent.id;
+  co_return opener_.open(*key, key_id, seal, stored.bytes(), expected, piece.extent_offset, out);
+}
+
+// `result` keeps the first error; it outlives the task.
+Task<void> Group::fetch_one(VolumeId volume, KeyId key, ReadPiece piece, MutableBytes out,
+                            Result<>* result) {
+  auto fetched = co_await fetch(volume, key, std::move(piece), out);
+  if (!fetched.ok() && result->ok()) *result = std::move(fetched);
+}
+
+Async<> Group::read_blocks(VolumeId volume, std::uint64_t offset, MutableBytes out,
+                           std::optional<Sequence> at) {
+  KeyId key;
+  if (const auto found = volumes_.find(volume); found != volumes_.end()) key = found->second.key;
+  Result<> result;
+  for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
+    SQ_CO_TRY(core_.alive());
+    SQ_CO_TRY(const auto pieces, map_range(volume, offset, out.size(), at));
+    result = {};
+    if (pieces.size() == 1) {
+      result = co_await fetch(volume, key, pieces.front(), out);
+    } else {
+      env::Scope fetches(core_.env.loop);
+      for (const auto& piece : pieces)
+        fetches.spawn(fetch_one(volume, key, piece,
+                                out.subspan(piece.offset - offset, piece.length), &result));
+      co_await fetches.join();
+    }
+    if (result.ok() || result.code() != Code::kNotFound) break;
+    SQ_PROBE("a read looked its place up again");
+  }
+  if (!result.ok())
+    co_return std::move(result).context("read " + std::to_string(out.size()) + " bytes at " +
+                                        std::to_string(offset) + " of volume " +
+                                        std::to_string(volume.value));
+  co_return {};
+}
+
+Async<Buffer> Group::read(VolumeId volume, std::uint64_t offset, std::uint32_t length,
+                          std::optional<Sequence> at) {
+  SQ_CO_TRY(core_.alive());
+  if (!at) SQ_CO_TRY(check_range(volume, offset, length));
+  if (length > format::kOperationBytesMax)
+    co_return Error{Code::kInvalid, "a read asks for at most 1 MiB"};
+  if (at) SQ_CO_TRY(co_await wait_applied(*at));
+  const auto begin = offset / kBlockBytes * kBlockBytes;
+  auto blocks = Buffer::allocate(align_up(offset + length, kBlockBytes) - begin);
+  SQ_CO_TRY(co_await read_blocks(volume, begin, blocks.bytes(), at));
+  ++core_.stats.reads;
+  core_.stats.read_bytes += length;
+  co_return blocks.slice(offset - begin, length);
+}
+
+Async<std::vector<Extents>> Group::block_status(VolumeId volume, std::uint64_t offset,
+                                                std::uint64_t length, std::size_t count_max,
+                                                std::optional<Sequence> at) {
+  SQ_CO_TRY(core_.alive());
+  if (!at) SQ_CO_TRY(check_range(volume, offset, length));
+  if (at) SQ_CO_TRY(co_await wait_applied(*at));
+  std::vector<Extents> out;
+  const auto end = align_up(offset + length, kBlockBytes);
+  auto position = offset / kBlockBytes * kBlockBytes;
+  while (position < end && out.size() <= count_max) {
+    const auto size = std::min(kStatusChunkBytes, end - position);
+    SQ_CO_TRY(const auto pieces, map_range(volume, position, size, at));
+    for (const auto& piece : pieces) {
+      if (!out.empty() && out.back().hole == piece.hole)
+        out.back().length += piece.length;
+      else
+        out.push_back({piece.offset, piece.length, piece.hole});
+    }
+    position += size;
+    if (position < end) co_await env::yield(core_.env.loop);
+  }
+  if (out.size() > count_max) out.resize(count_max);
+  // As asked: not widened to whole blocks.
+  if (!out.empty()) {
+    out.front().length -= offset - out.front().offset;
+    out.front().offset = offset;
+    const auto over = out.back().offset + out.back().length;
+    if (over > offset + length) out.back().length -= over - (offset + length);
+  }
+  co_return out;
+}
+
+}  // namespace square::store

@@ -1,0 +1,94 @@
+// Recovery of a group: what the index holds, then the lane's records, then a term mark.
+#include "base/probe.hpp"
+#include "store/group.hpp"
+
+namespace square::store {
+
+using format::OperationType;
+
+Result<> Group::restore() {
+  const auto applied = core_.index->applied(id_);
+  applied_ = commit_ = applied.sequence;
+  chain_ = applied.chain;
+  for (const auto prefix : {format::kGroupKey, format::kSealPrefix, format::kSessionPrefix,
+                            format::kVolumePrefix}) {
+    SQ_TRY(const auto records, core_.index->records(id_, prefix));
+    for (const auto& [key, value] : records) SQ_TRY(take_record(key, value));
+  }
+  for (const auto& window : core_.index->sessions(id_)) sessions_.restore(window);
+  return {};
+}
+
+// The same operation may come several times: whole, placed, carried. A place, once known, is kept. A
+// term mark voids what an older term left behind above its last sequence.
+Result<> Group::replay(const format::Operation& operation, std::vector<Buffer> stored,
+                       std::vector<format::StripeDescriptor> stripes, LanePosition position) {
+  if (operation.type == OperationType::kTermMark) {
+    const auto& term = std::get<format::TermBody>(operation.body);
+    for (auto it = replay_.upper_bound(term.last); it != replay_.end();) {
+      const bool older = it->second->operation.epoch.number < operation.epoch.number;
+      it = older ? replay_.erase(it) : std::next(it);
+    }
+    terms_.push_back({operation.epoch.number, term.last});
+  }
+  if (operation.sequence <= applied_) return {};
+  for (const auto& term : terms_)
+    if (operation.epoch.number < term.epoch && operation.sequence > term.last) return {};
+  auto& logged = replay_[operation.sequence];
+  if (logged != nullptr && logged->operation.epoch != operation.epoch)
+    return Error{Code::kCorrupt, "two terms claim operation " +
+                                     std::to_string(operation.sequence.value) + " of group " +
+                                     std::to_string(id_.value)};
+  if (logged == nullptr) logged = std::make_shared<LoggedOperation>();
+  if (logged->durable && logged->operation.placed()) return {};
+  logged->operation = operation;
+  logged->durable = logged->sealed = true;
+  logged->stored = std::move(stored);
+  logged->stripes = std::move(stripes);
+  logged->stored_bytes = 0;
+  for (const auto& buffer : logged->stored) logged->stored_bytes += buffer.size();
+  logged->hold = core_.ledger.hold(position);
+  return {};
+}
+
+Result<> Group::adopt_tail() {
+  for (auto& [sequence, logged] : replay_) {
+    if (sequence != commit_.next()) {
+      SQ_PROBE("recovery left an unacknowledged tail behind a gap");
+      break;
+    }
+    const auto expected = format::chain_hash(chain_, logged->operation);
+    if (expected != logged->operation.chain)
+      return Error{Code::kCorrupt, "operation " + std::to_string(sequence.value) + " of group " +
+                                       std::to_string(id_.value) +
+                                       " does not continue the group's chain"};
+    chain_ = expected;
+    // What does not fit into the budget goes over it, for once: the ring bounds it.
+    const auto held = std::min(logged->stored_bytes, core_.write_buffer.total());
+    if (core_.write_buffer.try_acquire(held)) logged->held_bytes = held;
+    for (const auto& stripe : logged->stripes) SQ_TRY(core_.pool->adopt(stripe));
+    incarnation_ = logged->operation.incarnation;
+    pending_.push_back(logged);
+    ++replayed_;
+    SQ_TRY(enter(logged));
+  }
+  replay_.clear();
+  handed_ = last_ = commit_;
+  return {};
+}
+
+Async<> Group::begin_term(Epoch epoch) {
+  epoch_ = epoch;
+  const bool fresh = commit_ == Sequence{};
+  if (fresh) incarnation_ = Incarnation(core_.env.random.draw<std::uint64_t>());
+  serving_ = true;
+  Draft mark{OperationType::kTermMark, format::TermBody{{}, commit_, chain_}, {}};
+  SQ_CO_TRY(co_await log(std::move(mark)));
+  if (next_volume_ == 1 && volumes_.empty()) {
+    const format::GroupRecord record{incarnation_, next_volume_};
+    SQ_CO_TRY(co_await put_record(std::string(format::kGroupKey), format::encode(record)));
+  }
+  co_return {};
+}
+
+}  // namespace square::store

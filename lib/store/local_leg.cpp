@@ -1,0 +1,89 @@
+#include "store/local_leg.hpp"
+
+#include "base/probe.hpp"
+
+namespace square::store {
+
+std::vector<pool::StripeItem> stripe_items(const format::Operation& operation,
+                                           const std::vector<Buffer>& stored) {
+  std::vector<pool::StripeItem> items;
+  const auto* body = operation.writes();
+  for (std::size_t i = 0; i < body->extents.size(); ++i) {
+    const auto& [offset, extent] = body->extents[i];
+    pool::StripeItem item;
+    item.bytes.push_back(stored[i]);
+    item.extent.group = operation.group;
+    item.extent.volume = body->volume;
+    item.extent.offset = offset;
+    item.extent.plain_bytes = extent.plain_bytes;
+    item.extent.stored_bytes = extent.stored_bytes;
+    item.extent.id = extent.id;
+    items.push_back(std::move(item));
+  }
+  return items;
+}
+
+std::uint64_t stripe_fill_bytes(const pool::Pool& pool) { return pool.stripe_bytes_max() / 8 * 7; }
+
+Async<PlacedItems> place_items(pool::Pool& pool, pool::StripeClass kind,
+                               std::vector<pool::StripeItem> items, int attempts) {
+  PlacedItems placed;
+  const auto bytes_max = stripe_fill_bytes(pool);
+  for (std::size_t next = 0; next < items.size();) {
+    std::vector<pool::StripeItem> some;
+    for (std::uint64_t bytes = 0; next < items.size(); ++next) {
+      bytes += total_size(items[next].bytes);
+      if (!some.empty() && bytes > bytes_max) break;
+      some.push_back(std::move(items[next]));
+    }
+    auto written = co_await pool.write_stripe(kind, some);
+    for (int attempt = 1; attempt < attempts && !written.ok() && written.code() == Code::kIo;
+         ++attempt) {
+      SQ_PROBE("a stripe was written again");
+      written = co_await pool.write_stripe(kind, some);
+    }
+    if (!written.ok()) {
+      for (const auto& stripe : placed.stripes) pool.forget_stripe(stripe);
+      co_return std::move(written).error();
+    }
+    placed.places.insert(placed.places.end(), written->places.begin(), written->places.end());
+    placed.stripes.push_back(std::move(written->stripe));
+  }
+  co_return placed;
+}
+
+Async<LaneLedger::Hold> append_held(Core& core, format::LaneRecord record,
+                                    journal::Reserve reserve) {
+  SQ_CO_TRY(const auto position,
+            co_await core.lane->append(format::encode_record(record), reserve));
+  co_return core.ledger.claim(position);
+}
+
+Async<> LocalLeg::place(LoggedOperation& logged) {
+  SQ_CO_TRY(auto placed, co_await place_items(*core_.pool, pool::StripeClass::kFresh,
+                                              stripe_items(logged.operation, logged.stored), 1));
+  auto& body = std::get<format::WriteBody>(logged.operation.body);
+  for (std::size_t i = 0; i < body.extents.size(); ++i)
+    body.extents[i].extent.place = placed.places[i];
+  logged.stripes = std::move(placed.stripes);
+  logged.stored.clear();
+  ++core_.stats.direct_writes;
+  co_return {};
+}
+
+Async<> LocalLeg::log(std::shared_ptr<LoggedOperation> logged) {
+  format::LaneRecord record;
+  // A stripe that is late, fails or finds no room: the payload goes to the journal instead.
+  if (logged->direct && (co_await place(*logged)).ok()) {
+    record = format::DirectRecord{logged->operation, logged->stripes};
+  } else {
+    record = format::OperationRecord{logged->operation, logged->stored};
+  }
+  const auto reserve = logged->operation.type == format::OperationType::kTermMark
+                           ? journal::Reserve::kTermMark
+                           : journal::Reserve::kOrdinary;
+  SQ_CO_TRY(logged->hold, co_await append_held(core_, std::move(record), reserve));
+  co_return {};
+}
+
+}  // namespace square::store

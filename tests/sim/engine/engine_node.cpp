@@ -1,0 +1,91 @@
+#include "sim/engine/engine_node.hpp"
+
+namespace square::sim {
+
+namespace {
+
+CellId cell_id() {
+  CellId id;
+  id.uuid.bytes.fill(0xC1);
+  return id;
+}
+NodeId node_id() {
+  NodeId id;
+  id.uuid.bytes.fill(0xA1);
+  return id;
+}
+const std::string kKeys = "/keys";
+
+}  // namespace
+
+EngineNode::EngineNode(SimWorld& world, NodeShape shape)
+    : shape_(shape), process_(world.add_process("n1")) {
+  for (int i = 0; i < shape.k + shape.m + shape.spares; ++i) {
+    paths_.push_back("/dev/disk" + std::to_string(i));
+    process_.disks().add(paths_.back(), shape.disk_bytes);
+  }
+}
+
+EngineNode::~EngineNode() {
+  if (engine_ == nullptr) return;
+  process_.crash(CrashKind::kKill);
+  drop();
+}
+
+Result<> EngineNode::format() {
+  pool::FormatOptions options;
+  options.cell = cell_id();
+  options.node = node_id();
+  options.paths = paths_;
+  options.k = shape_.k;
+  options.m = shape_.m;
+  options.chunk_bytes = shape_.chunk_bytes;
+  options.journal_bytes = shape_.journal_bytes;
+  SQ_TRY(process_.run(pool::Pool::format(process_.env(), options)));
+  return codec::KeyStore::create(process_.files(), process_.random(), kKeys);
+}
+
+std::optional<Result<>> EngineNode::start() {
+  auto keys = codec::KeyStore::open(process_.files(), process_.random(), kKeys);
+  if (!keys.ok()) return std::move(keys).error();
+  keys_ = std::move(keys).value();
+  factory_ = std::make_unique<index::MapKvFactory>(storage_);
+  store::EngineOptions options;
+  options.pool.cell = cell_id();
+  options.pool.node = node_id();
+  options.pool.paths = paths_;
+  options.groups = shape_.groups;
+  options.write_buffer_bytes = shape_.write_buffer_bytes;
+  options.direct_bytes_min = shape_.direct_bytes_min;
+  options.checkpoint_interval = std::chrono::milliseconds(200);
+  auto opened = process_.run_or_crash(
+      store::Engine::open(process_.env(), std::move(options), *factory_, *keys_));
+  if (!opened) {
+    drop();
+    return std::nullopt;
+  }
+  if (!opened->ok()) return std::move(*opened).error();
+  engine_ = std::move(*opened).value();
+  return Result<>{};
+}
+
+// The objects of the process that is gone.
+void EngineNode::drop() {
+  engine_.reset();
+  factory_.reset();
+  keys_.reset();
+}
+
+void EngineNode::crash(CrashKind kind, std::size_t index_states) {
+  if (process_.running()) process_.crash(kind);
+  drop();
+  storage_.crash(std::min(index_states, storage_.states()));
+  process_.restart();
+}
+
+void EngineNode::stop() {
+  process_.run(engine_->stop());
+  engine_.reset();
+}
+
+}  // namespace square::sim

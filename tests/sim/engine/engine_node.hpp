@@ -1,0 +1,55 @@
+#pragma once
+// One simulated storage node: its disks, its index storage, its keys, and the engine that is running
+// on them now, if one is.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "index/map_kv.hpp"
+#include "sim/env/sim_process.hpp"
+#include "store/engine.hpp"
+
+namespace square::sim {
+
+struct NodeShape {
+  std::uint8_t k = 8, m = 2, spares = 2;
+  std::uint64_t disk_bytes = 24u << 20;
+  std::uint32_t chunk_bytes = 256u << 10;
+  std::uint64_t journal_bytes = 8u << 20;
+  std::uint32_t groups = 1;
+  std::uint64_t write_buffer_bytes = 2u << 20;
+  std::uint32_t direct_bytes_min = 128u << 10;
+};
+
+class EngineNode {
+ public:
+  EngineNode(SimWorld& world, NodeShape shape);
+  ~EngineNode();
+
+  const NodeShape& shape() const { return shape_; }
+  SimProcess& process() { return process_; }
+  store::Engine* engine() { return engine_.get(); }
+  const std::vector<std::string>& paths() const { return paths_; }
+  SimMedium& medium(std::size_t disk) { return process_.disks().at(paths_[disk]); }
+
+  Result<> format();
+  // Nothing when the process crashed meanwhile (a fault armed for that): then crash_now() was done.
+  std::optional<Result<>> start();
+  // Ends the process; the index falls back to its first `index_states` flushed states.
+  void crash(CrashKind kind, std::size_t index_states);
+  void stop();
+  std::size_t index_states() const { return storage_.states(); }
+
+ private:
+  void drop();
+  NodeShape shape_;
+  SimProcess& process_;
+  std::vector<std::string> paths_;
+  index::MapKvStorage storage_;
+  std::unique_ptr<index::MapKvFactory> factory_;
+  std::unique_ptr<codec::KeyStore> keys_;
+  std::unique_ptr<store::Engine> engine_;
+};
+
+}  // namespace square::sim

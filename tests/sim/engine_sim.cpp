@@ -1,0 +1,135 @@
+// Runs the whole engine on simulated disks and virtual time.
+//
+//   engine_sim --seeds 1:1000 [--operations 2000] [--verify-every 50] [--plant NAME] [--trace]
+//
+// Prints one line of counts at the end, and for a failing seed what was wrong and how to repeat it.
+// With --plant the bug must be found: exit 0 when a seed fails, 1 when none does.
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "base/planted.hpp"
+#include "base/probe.hpp"
+#include "sim/engine/engine_run.hpp"
+
+using namespace square;
+using namespace square::sim;
+
+namespace {
+
+struct Arguments {
+  std::uint64_t first = 1, count = 20, operations = 2000, verify_every = 0;
+  std::string plant;
+  bool trace = false, probes = false;
+};
+
+Arguments parse(int argc, char** argv) {
+  Arguments out;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    const char* value = i + 1 < argc ? argv[i + 1] : "";
+    if (flag == "--trace") out.trace = true;
+    else if (flag == "--probes") out.probes = true;
+    else if (flag == "--seeds") {
+      char* rest = nullptr;
+      out.first = std::strtoull(value, &rest, 10);
+      out.count = *rest == ':' ? std::strtoull(rest + 1, nullptr, 10) : 1;
+      ++i;
+    } else if (flag == "--operations") out.operations = std::strtoull(argv[++i], nullptr, 10);
+    else if (flag == "--verify-every") out.verify_every = std::strtoull(argv[++i], nullptr, 10);
+    else if (flag == "--plant") out.plant = argv[++i];
+    else {
+      std::fprintf(stderr, "engine_sim: unknown argument '%s'\n", flag.c_str());
+      std::exit(2);
+    }
+  }
+  return out;
+}
+
+struct Totals {
+  RunReport sum;
+  std::uint64_t seeds = 0, failed = 0;
+  void add(const RunReport& report) {
+    ++seeds;
+    failed += report.violation.has_value();
+    sum.operations += report.operations;
+    sum.acknowledged += report.acknowledged;
+    sum.unknown += report.unknown;
+    sum.crashes += report.crashes;
+    sum.recovery_crashes += report.recovery_crashes;
+    sum.retries += report.retries;
+    sum.snapshots += report.snapshots;
+    sum.destages += report.destages;
+    sum.checkpoints += report.checkpoints;
+    sum.direct_writes += report.direct_writes;
+    sum.moved_bytes += report.moved_bytes;
+    sum.virtual_s += report.virtual_s;
+    sum.events += report.events;
+    sum.faults.add(report.faults);
+  }
+};
+
+void print(const Totals& totals) {
+  const auto& s = totals.sum;
+  std::printf("%llu seeds, %llu failed: %llu operations, %llu acknowledged, %llu unknown, %llu "
+              "retried; %llu crashes, %llu inside recovery; %llu destages, %llu direct, %llu "
+              "checkpoints, %llu snapshots, %llu KiB moved; %.1f virtual s, %llu events; faults:",
+              (unsigned long long)totals.seeds, (unsigned long long)totals.failed,
+              (unsigned long long)s.operations, (unsigned long long)s.acknowledged,
+              (unsigned long long)s.unknown, (unsigned long long)s.retries,
+              (unsigned long long)s.crashes, (unsigned long long)s.recovery_crashes,
+              (unsigned long long)s.destages, (unsigned long long)s.direct_writes,
+              (unsigned long long)s.checkpoints, (unsigned long long)s.snapshots,
+              (unsigned long long)s.moved_bytes >> 10, s.virtual_s, (unsigned long long)s.events);
+  for (std::size_t i = 0; i < s.faults.fired.size(); ++i)
+    if (s.faults.fired[i] != 0)
+      std::printf(" %s=%llu", std::string(disk_fault_name(static_cast<DiskFault>(i))).c_str(),
+                  (unsigned long long)s.faults.fired[i]);
+  std::printf("\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto arguments = parse(argc, argv);
+#ifdef SQUARE_PLANTED_BUGS
+  if (!arguments.plant.empty()) {
+    if (auto set = set_planted_bug(arguments.plant); !set.ok()) {
+      std::fprintf(stderr, "engine_sim: %s\n", set.error().message.c_str());
+      return 2;
+    }
+  }
+#else
+  if (!arguments.plant.empty()) {
+    std::fprintf(stderr, "engine_sim: this build has no planted bugs (use the asan preset)\n");
+    return 2;
+  }
+#endif
+  Totals totals;
+  for (auto seed = arguments.first; seed < arguments.first + arguments.count; ++seed) {
+    const RunOptions options{seed, arguments.operations, arguments.trace};
+    const auto report = EngineRun(options).run();
+    totals.add(report);
+    if (report.violation) {
+      std::printf("seed %llu: %s\n  again: engine_sim --seeds %llu:1 --operations %llu --trace\n",
+                  (unsigned long long)seed, report.violation->c_str(), (unsigned long long)seed,
+                  (unsigned long long)arguments.operations);
+      std::fflush(stdout);
+      if (!arguments.plant.empty()) break;
+    }
+    if (arguments.verify_every != 0 && seed % arguments.verify_every == 0 &&
+        EngineRun(options).run().event_hash != report.event_hash) {
+      ++totals.failed;
+      std::printf("seed %llu: two runs differ\n", (unsigned long long)seed);
+    }
+  }
+  print(totals);
+  if (arguments.probes)
+    for (const auto& probe : probe_counts())
+      std::printf("probe %8llu  %.*s\n", (unsigned long long)probe.hits,
+                  static_cast<int>(probe.name.size()), probe.name.data());
+  const bool found = totals.failed != 0;
+  return found == !arguments.plant.empty() ? 0 : 1;
+}
