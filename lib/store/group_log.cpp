@@ -1,4 +1,5 @@
 // A group's log: sequences, order, commit, and what committed operations do to the group's tables.
+#include "base/planted.hpp"
 #include "store/group.hpp"
 #include "store/local_leg.hpp"
 
@@ -81,6 +82,7 @@ Task<void> Group::send(Logged logged) {
     co_return;
   }
   logged->durable = true;
+  if (SQ_PLANTED("ack_out_of_order")) finish(logged, {});
   advance();
 }
 

@@ -1,4 +1,5 @@
 // Recovery of a group: what the index holds, then the lane's records, then a term mark.
+#include "base/planted.hpp"
 #include "base/probe.hpp"
 #include "store/group.hpp"
 
@@ -23,7 +24,7 @@ Result<> Group::restore() {
 // term mark voids what an older term left behind above its last sequence.
 Result<> Group::replay(const format::Operation& operation, std::vector<Buffer> stored,
                        std::vector<format::StripeDescriptor> stripes, LanePosition position) {
-  if (operation.type == OperationType::kTermMark) {
+  if (operation.type == OperationType::kTermMark && !SQ_PLANTED("void_tail_kept")) {
     const auto& term = std::get<format::TermBody>(operation.body);
     for (auto it = replay_.upper_bound(term.last); it != replay_.end();) {
       const bool older = it->second->operation.epoch.number < operation.epoch.number;
@@ -34,7 +35,9 @@ Result<> Group::replay(const format::Operation& operation, std::vector<Buffer> s
   commit_seen_ = std::max(commit_seen_, operation.commit);
   if (operation.sequence <= applied_) return {};
   for (const auto& term : terms_)
-    if (operation.epoch.number < term.epoch && operation.sequence > term.last) return {};
+    if (operation.epoch.number < term.epoch && operation.sequence > term.last &&
+        !SQ_PLANTED("void_tail_kept"))
+      return {};
   auto& logged = replay_[operation.sequence];
   if (logged != nullptr && logged->operation.epoch != operation.epoch)
     return Error{Code::kCorrupt, "two terms claim operation " +

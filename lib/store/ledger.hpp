@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/ids.hpp"
+#include "base/planted.hpp"
 
 namespace square::store {
 
@@ -60,6 +61,7 @@ class LaneLedger {
   LanePosition unapplied_from(LanePosition durable) const { return lowest(unapplied_, durable); }
   // Everything below is in a checkpoint too, or not needed.
   LanePosition tail(LanePosition durable) const {
+    if (SQ_PLANTED("trim_early")) return unapplied_from(durable);
     return std::min(unapplied_from(durable), lowest(uncovered_, durable));
   }
 

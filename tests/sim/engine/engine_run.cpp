@@ -270,6 +270,7 @@ void EngineRun::note_engine_stats() {
   report_.checkpoints += stats.checkpoints;
   report_.direct_writes += stats.direct_writes;
   report_.moved_bytes += stats.moved_bytes;
+  report_.rebuilt_bytes += stats.pool.written_rebuild_bytes;
 }
 
 void EngineRun::round() {
@@ -361,6 +362,29 @@ void EngineRun::hurt_disks() {
   }
 }
 
+// Spares take over and fill, a scrub mends what rotted; then the pool promises m disks again.
+void EngineRun::let_it_heal() {
+  world_.run_for(std::chrono::seconds(3));
+  const auto& pool = node_->engine()->pool();
+  const auto whole = [&] {
+    const auto status = pool.status();
+    return status.members_missing == 0 && !status.rebuild.active;
+  };
+  if (pool.status().rebuild.active) world_.run_until(whole, std::chrono::hours(1));
+  if (!whole()) return;
+  if (auto started = node_->engine()->pool().start_scrub(); !started.ok())
+    return violation("scrub: " + started.error().message);
+  if (!world_.run_until([&] { return !pool.status().scrub.active; }, std::chrono::hours(1)))
+    return violation("the scrub came to no end within an hour");
+  if (!whole()) return;
+  const auto status = pool.status();
+  if (status.rebuild.stripes_lost != 0 || status.scrub.stripes_lost != 0)
+    return violation("stripes were lost within what the pool promises to survive");
+  trace("healed");
+  ++report_.heals;
+  std::fill(damaged_.begin(), damaged_.end(), false);
+}
+
 void EngineRun::quiet() {
   if (chance(15)) take_snapshot();
   if (!failed() && chance(30)) check_snapshots();
@@ -371,7 +395,9 @@ void EngineRun::quiet() {
     snapshots_.erase(snapshots_.begin() + static_cast<std::ptrdiff_t>(at));
   }
   if (!failed() && chance(10)) change_volumes();
-  if (!failed() && chance(10)) hurt_disks();
+  if (!failed() && chance(15)) hurt_disks();
+  if (!failed() && chance(20) && std::ranges::find(damaged_, true) != damaged_.end())
+    let_it_heal();
   if (!failed() && chance(15)) {
     const auto done = node_->process().run(node_->engine()->checkpoint());
     if (!done.ok() && done.code() != Code::kNoSpace)
