@@ -29,6 +29,7 @@ Engine::Impl::Impl(env::Env env, EngineOptions options, index::KvFactory& index_
 }
 
 void Engine::Impl::start_background() {
+  serving_ = true;
   arm_tick();
   scope_.spawn(background());
 }
@@ -197,8 +198,9 @@ Task<void> Engine::Impl::stop() {
   while (visits_ > 0) co_await idle_.wait();
   core_.work.set();
   co_await scope_.join();
-  if (!core_.failed && core_.lane != nullptr) {
-    // A courtesy for the next start; what is acknowledged is in the journal anyhow.
+  if (!core_.failed && serving_) {
+    // A courtesy for the next start; what is acknowledged is in the journal anyhow. Never after a
+    // start that failed: what it has seen so far may be less than what is there.
     for (auto& [id, each] : groups_)
       while (!core_.failed && each->unplaced_bytes() > 0)
         if (!(co_await each->destage_once()).ok()) break;

@@ -91,6 +91,7 @@ class Engine::Impl : public pool::StripeCatalog {
   bool tick_ = false;       // a second has passed: small leftovers are destaged too
   bool want_checkpoint_ = false;
   std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
+  bool serving_ = false;    // recovery is complete
   bool stopping_ = false;
   bool stopped_ = false;
   env::Loop::TimerId timer_;

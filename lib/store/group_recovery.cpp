@@ -72,6 +72,7 @@ Result<> Group::adopt_tail() {
     if (core_.write_buffer.try_acquire(held)) logged->held_bytes = held;
     for (const auto& stripe : logged->stripes) SQ_TRY(core_.pool->adopt(stripe));
     incarnation_ = logged->operation.incarnation;
+    epoch_ = logged->operation.epoch;
     pending_.push_back(logged);
     ++replayed_;
     SQ_TRY(enter(logged));
@@ -88,11 +89,11 @@ Result<> Group::adopt_tail() {
 }
 
 Async<> Group::begin_term(Epoch epoch) {
-  epoch_ = epoch;
+  const auto old_epoch = std::exchange(epoch_, epoch);
   const bool fresh = commit_ == Sequence{};
   if (fresh) incarnation_ = Incarnation(core_.env.random.draw<std::uint64_t>());
   serving_ = true;
-  Draft mark{OperationType::kTermMark, format::TermBody{{}, commit_, chain_}, {}};
+  Draft mark{OperationType::kTermMark, format::TermBody{old_epoch, commit_, chain_}, {}};
   SQ_CO_TRY(co_await log(std::move(mark)));
   if (next_volume_ == 1 && volumes_.empty()) {
     const format::GroupRecord record{incarnation_, next_volume_};
