@@ -225,25 +225,29 @@ Async<CheckpointStore::Kept> CheckpointStore::store_all(Checkpoint checkpoint,
   kept.manifest.id = checkpoint.id;
   kept.manifest.header = std::move(checkpoint.header);
   const auto sparse = mostly_dead();
-  const auto lies_alone = [&](const format::ManifestFile& file) {
+  const auto m = members_->geometry().m;
+  const bool enough = members_->live_slots().size() > m;
+  const auto lies_badly = [&](const format::ManifestFile& file) {
     return std::ranges::any_of(file.stripes, [&](const auto& piece) {
-      return std::ranges::find(sparse, piece.stripe.segment) != sparse.end();
+      return std::ranges::find(sparse, piece.stripe.segment) != sparse.end() ||
+             (enough && piece.stripe.m < m);
     });
   };
-  // Moving files out of sparse segments is bounded: a checkpoint must not become a rewrite of all.
+  // Moving files out of sparse segments, and to full parity, is bounded: a checkpoint must not
+  // become a rewrite of all.
   std::uint64_t moved = 0;
   const std::uint64_t moved_max =
       std::uint64_t{members_->geometry().k} * members_->geometry().chunk_bytes;
   for (auto& file : checkpoint.files) {
     const auto* known = find_file(file);
-    const bool move = known && moved + file.size_bytes <= moved_max && lies_alone(*known);
+    const bool move = known && moved + file.size_bytes <= moved_max && lies_badly(*known);
     if (known && !move) {
       kept.manifest.files.push_back(*known);
       kept.manifest.files.back().name = file.name;
       continue;
     }
     if (move) {
-      SQ_PROBE("a checkpoint file was moved out of a sparse segment");
+      SQ_PROBE("a checkpoint file was moved");
       moved += file.size_bytes;
     }
     SQ_CO_TRY(auto stored, co_await store_file(std::move(file), read, written));

@@ -76,6 +76,15 @@ Async<> MemberDisk::check_path() {
   co_return result;
 }
 
+Async<> MemberDisk::read_any_label() {
+  Result<> result = Error{Code::kIo, "no label place"};
+  for (const auto offset : label_offsets(size_bytes())) {
+    result = co_await read(offset, Buffer::allocate(format::kLabelBytes));
+    if (result.ok()) break;
+  }
+  co_return result;
+}
+
 void MemberDisk::fail(std::string why) {
   if (failed_) return;
   failed_ = true;

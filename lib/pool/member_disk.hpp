@@ -38,6 +38,8 @@ class MemberDisk : public std::enable_shared_from_this<MemberDisk> {
   // Advice; errors do not matter.
   Task<void> discard(std::uint64_t offset, std::uint64_t size);
   Async<> check_path();
+  // One of the places of its labels can still be read. Errors: kIo.
+  Async<> read_any_label();
   void fail(std::string why);
   // Own tasks are over. Nobody may call anything any more.
   Task<void> join();

@@ -3,10 +3,22 @@
 #include <algorithm>
 
 #include "pool/labels.hpp"
+#include "pool/parallel.hpp"
 
 namespace square::pool {
 
 using format::SlotState;
+
+namespace {
+
+Async<> probe_one(MemberDiskPtr disk) {
+  SQ_CO_TRY(co_await disk->check_path());
+  const auto label = co_await disk->read_any_label();
+  if (!label.ok()) disk->fail("unreadable: " + label.error().message);
+  co_return label;
+}
+
+}  // namespace
 
 Members::Members(env::Loop& loop, Membership membership, CellId cell, NodeId node)
     : loop_(loop),
@@ -86,7 +98,7 @@ std::optional<Slot> Members::note_failed(const MemberDisk& disk) {
   failed_[slot->value] = Failed{entry.disk,       disk.path(),       disk.why(),
                                 disk.read_errors, disk.write_errors, disk.corruptions};
   entry.state = SlotState::kFailed;
-  ++generation_;
+  changed_ = true;
   retired_.push_back(std::move(disks_[slot->value]));
   return slot;
 }
@@ -97,12 +109,12 @@ void Members::take_slot(Slot slot, MemberDiskPtr spare) {
   table_[slot.value] = {spare->label.disk, SlotState::kRebuilding};
   built_[slot.value].assign(geometry_.chunks, false);
   disks_[slot.value] = std::move(spare);
-  ++generation_;
+  changed_ = true;
 }
 
 void Members::set_whole(Slot slot) {
   table_[slot.value].state = SlotState::kWhole;
-  ++generation_;
+  changed_ = true;
 }
 
 format::Label Members::label_for(const MemberDisk& disk) const {
@@ -128,6 +140,10 @@ format::Label Members::label_for(const MemberDisk& disk) const {
 
 Async<> Members::write_labels() {
   const auto lock = co_await label_mutex_.lock();
+  // Too many are away at once: likely a cable, not the disks. Whoever comes back must find labels
+  // that still count on it.
+  if (whole_count() < geometry_.k) co_return too_few();
+  if (std::exchange(changed_, false)) ++generation_;
   std::vector<MemberDiskPtr> disks;
   std::vector<format::Label> labels;
   for (const auto& disk : all()) {
@@ -143,9 +159,20 @@ Async<> Members::write_labels() {
   }
   label_bytes_ += disks.size() * kLabelCopies * format::kLabelBytes;
   co_await pool::write_labels(loop_, std::move(disks), std::move(labels));
-  if (whole_count() < geometry_.k)
-    co_return Error{Code::kIo, "write labels: fewer than k members are good"};
+  if (whole_count() < geometry_.k) co_return too_few();
   co_return Result<>();
+}
+
+Task<void> Members::probe() {
+  std::vector<Async<>> probes;
+  for (const auto slot : live_slots()) probes.push_back(probe_one(live(slot)));
+  for (const auto& result : co_await run_all(loop_, std::move(probes)))
+    ignore(result, "the disk has failed, and is announced");
+}
+
+Error Members::too_few() const {
+  return {Code::kIo, "write labels: only " + std::to_string(whole_count()) +
+                         " members are whole, k = " + std::to_string(geometry_.k) + " are needed"};
 }
 
 }  // namespace square::pool

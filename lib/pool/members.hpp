@@ -61,6 +61,9 @@ class Members {
   const std::vector<format::SlotEntry>& table() const { return table_; }
   std::optional<Slot> slot_of(const MemberDisk& disk) const;
 
+  // Fails every disk whose path names another file or whose labels cannot be read any more.
+  Task<void> probe();
+
   // ---- changes of membership; effective here at once, durable by write_labels()
   // The slot of a member that failed; nothing where it was none.
   std::optional<Slot> note_failed(const MemberDisk& disk);
@@ -70,13 +73,16 @@ class Members {
 
   // ---- labels
   std::optional<format::CheckpointRef> newest, previous;
-  // To every live disk that lacks it, one copy after the other. Errors: kIo when fewer than k whole
-  // members are left.
+  // Raises the generation if there was a change: once for each round of writing, so that a round
+  // that a crash cuts short leaves no disk more than one behind. To every live disk that lacks it,
+  // one copy after the other. Errors: kIo when fewer than k members are whole; then nothing is
+  // written.
   Async<> write_labels();
   std::uint64_t label_bytes_written() const { return label_bytes_; }
 
  private:
   format::Label label_for(const MemberDisk& disk) const;
+  Error too_few() const;
 
   env::Loop& loop_;
   Geometry geometry_;
@@ -84,6 +90,7 @@ class Members {
   NodeId node_;
   PoolId pool_;
   std::uint64_t generation_;
+  bool changed_ = false;  // since the labels were written last
   std::vector<format::SlotEntry> table_;
   std::vector<MemberDiskPtr> disks_;
   std::vector<std::optional<Failed>> failed_;  // who failed last in each slot

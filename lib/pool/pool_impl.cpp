@@ -232,6 +232,12 @@ Async<std::string> Pool::Impl::reconcile() {
   co_await env::yield(env.loop);
   std::string what;
   if (rebuilding_) co_return what;
+  if (members->whole_count() < members->geometry().k) {
+    // A spare in the place of a disk that comes back would make its data foreign.
+    SQ_PROBE("more than m members were away, and none was replaced");
+    co_return "more than m members are away: none is replaced; bring disks back and restart";
+  }
+  repair.report_thin_stripes();
   const auto live = members->live_slots();
   const bool interrupted =
       std::ranges::any_of(live, [&](Slot slot) { return members->rebuilding(slot); });

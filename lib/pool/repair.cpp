@@ -8,7 +8,7 @@
 namespace square::pool {
 namespace {
 
-constexpr std::uint64_t kStripesAtOnce = 4;
+constexpr std::uint64_t kSegmentsAtOnce = 2, kStripesAtOnce = 6;
 constexpr auto kNap = std::chrono::milliseconds(20);  // so that a new pace and stop() are felt
 
 bool names(const std::vector<Slot>& slots, Slot slot) {
@@ -73,9 +73,11 @@ bool Repair::concerns(const Pass& pass, SegmentId id) const {
 bool Repair::over(const Pass& pass) const {
   if (stopping_ || loop_.ending()) return true;
   const auto& slots = pass.status.slots;
-  return !slots.empty() && std::ranges::none_of(slots, [&](Slot slot) {
-    return members_->live(slot) && members_->rebuilding(slot);
-  });
+  if (slots.empty()) return false;
+  // With fewer than k members nothing can be recovered, and to call that lost would be for ever.
+  return members_->whole_count() < members_->geometry().k ||
+         std::ranges::none_of(
+             slots, [&](Slot slot) { return members_->live(slot) && members_->rebuilding(slot); });
 }
 
 Result<std::vector<format::StripeDescriptor>> Repair::live_stripes(SegmentId id) const {
@@ -96,64 +98,71 @@ Result<std::vector<format::StripeDescriptor>> Repair::live_stripes(SegmentId id)
   return stripes;
 }
 
-Task<void> Repair::run(Pass& pass, Work work) {
-  auto& status = pass.status;
-  for (; status.cursor.value < segments_->size(); status.cursor = status.cursor.next()) {
-    if (!concerns(pass, status.cursor)) continue;
-    const auto id = status.cursor;
-    // What is in flight counts too: it is either whole on all disks or not at all when we read it.
-    co_await stripes_.wait_writes_of(id);
-    if (over(pass)) co_return;
-    const auto generation = segments_->at(id).generation;
-    auto stripes = live_stripes(id);
-    if (!stripes.ok()) {
-      pass.complete = false;
-      continue;
-    }
-    const bool whole = co_await run_segment(pass, std::move(stripes).value(), work);
-    if (over(pass)) co_return;
-    status.done_bytes += members_->geometry().chunk_bytes;
-    pass.complete = pass.complete && whole;
-    if (!whole || segments_->at(id).generation != generation) continue;
-    for (const auto slot : status.slots)
-      if (names(segments_->at(id).slots, slot)) members_->set_built(slot, id, true);
-  }
-}
-
-// Several stripes at once: one is read while another is written.
+// Several stripes at once, and the next segment's first beside the last of one: some are read while
+// others are written.
 struct Repair::Window {
-  explicit Window(env::Loop& loop) : places(loop, kStripesAtOnce) {}
-  env::Budget places;
-  bool whole = true;
+  explicit Window(env::Loop& loop)
+      : segments(loop, kSegmentsAtOnce), stripes(loop, kStripesAtOnce) {}
+  env::Budget segments, stripes;
+  std::set<SegmentId> begun;
 };
 
-Task<bool> Repair::run_segment(Pass& pass, std::vector<format::StripeDescriptor> stripes,
-                               Work work) {
+Task<void> Repair::run(Pass& pass, Work work) {
   Window window(loop_);
   env::Scope scope(loop_);
-  for (auto& stripe : stripes) {
-    co_await hold_back(pass, stripe);
-    co_await window.places.acquire(1);
-    if (over(pass)) break;
-    scope.spawn(run_stripe(&window, &pass, std::move(stripe), work));
+  const auto first = pass.status.cursor;
+  for (auto id = first; id.value < segments_->size() && !over(pass); id = id.next()) {
+    if (window.begun.empty()) pass.status.cursor = id;
+    if (!concerns(pass, id)) continue;
+    co_await window.segments.acquire(1);
+    window.begun.insert(id);
+    scope.spawn(run_segment(&window, &pass, id, work));
   }
   co_await scope.join();
-  co_return window.whole;
+  if (!over(pass)) pass.status.cursor = SegmentId(segments_->size());
+}
+
+Task<void> Repair::run_segment(Window* window, Pass* pass, SegmentId id, Work work) {
+  // What is in flight counts too: it is either whole on all disks or not at all when we read it.
+  co_await stripes_.wait_writes_of(id);
+  const auto generation = segments_->at(id).generation;
+  auto stripes = live_stripes(id);
+  bool whole = stripes.ok() && !over(*pass);
+  if (whole) {
+    env::Scope scope(loop_);
+    for (auto& stripe : *stripes) {
+      co_await hold_back(*pass, stripe);
+      co_await window->stripes.acquire(1);
+      scope.spawn(run_stripe(window, pass, std::move(stripe), work, &whole));
+    }
+    co_await scope.join();
+  }
+  whole = whole && !over(*pass);
+  pass->complete = pass->complete && whole;
+  pass->status.done_bytes += members_->geometry().chunk_bytes;
+  if (whole && segments_->at(id).generation == generation)
+    for (const auto slot : pass->status.slots)
+      if (names(segments_->at(id).slots, slot)) members_->set_built(slot, id, true);
+  window->begun.erase(id);
+  if (whole && !window->begun.empty()) pass->status.cursor = *window->begun.begin();
+  window->segments.release(1);
 }
 
 Task<void> Repair::run_stripe(Window* window, Pass* pass, format::StripeDescriptor stripe,
-                              Work work) {
+                              Work work, bool* whole) {
   ++pass->status.stripes;
-  bool settled = true;
-  if (work == Work::kLook) {
+  bool settled = !over(*pass);
+  if (!settled) {
+    // Stopping: let the others end.
+  } else if (work == Work::kLook) {
     settled = co_await look(*pass, std::move(stripe));
   } else {
     settled = co_await fill(
         *pass, std::move(stripe),
         work == Work::kFill ? StripeIo::Purpose::kFill : StripeIo::Purpose::kFillAfterLook);
   }
-  window->whole = window->whole && settled;
-  window->places.release(1);
+  *whole = *whole && settled;
+  window->stripes.release(1);
 }
 
 // What it finds goes to mend().
@@ -174,7 +183,9 @@ Task<bool> Repair::fill(Pass& pass, format::StripeDescriptor stripe, StripeIo::P
       pass.status.strips_written += *written;
       co_return true;
     }
-    if (written.code() == Code::kDataLoss) {
+    // What looks lost may only be a disk whose end nobody has noticed yet.
+    if (written.code() == Code::kDataLoss) co_await members_->probe();
+    if (written.code() == Code::kDataLoss && !over(pass) && members_->live_slots().size() == live) {
       SQ_PROBE("a repair met a stripe that is lost");
       ++pass.status.stripes_lost;
       co_return true;
@@ -195,6 +206,22 @@ Task<void> Repair::mend() {
   for (; !damaged_.empty() && !stopping_; damaged_.pop_front())
     ignore(co_await stripes_.restore(damaged_.front(), StripeIo::Purpose::kMend),
            "it stays damaged, and whoever reads it next brings it here again");
+}
+
+void Repair::report_thin_stripes() {
+  const auto m = members_->geometry().m;
+  if (members_->live_slots().size() <= m || !stripes_.on_damaged) return;
+  for (SegmentId id; id.value < segments_->size(); id = id.next()) {
+    const auto& segment = segments_->at(id);
+    const bool thin = segment.state == SegmentTable::State::kClosed && segment.m < m &&
+                      segment.kind != StripeClass::kIndex;
+    if (!thin || thin_reported_.contains(segment.generation)) continue;
+    const auto stripes = live_stripes(id);
+    if (!stripes.ok()) continue;
+    SQ_PROBE("stripes with less parity than the pool's were reported");
+    thin_reported_.insert(segment.generation);
+    for (const auto& stripe : *stripes) stripes_.on_damaged(stripe);
+  }
 }
 
 // Before what it reads.

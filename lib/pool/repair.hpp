@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 
 #include "env/env.hpp"
 #include "pool/checkpoint_store.hpp"
@@ -28,6 +29,9 @@ class Repair {
   // Writes the bad strips of stripes that readers met, until none is left to mend.
   void add_damaged(const format::StripeDescriptor& stripe);
   Task<void> mend();
+  // Stripes written while too few members lived for all m parity strips, now that there are enough:
+  // tells on_damaged of each, once.
+  void report_thin_stripes();
   void stop() { stopping_ = true; }
 
   RepairStatus rebuild_status() const { return status_of(rebuild_); }
@@ -49,8 +53,9 @@ class Repair {
   // What to do with one stripe: fill in what is missing, or only look.
   enum class Work : std::uint8_t { kFill, kFillAfterLook, kLook };
   Task<void> run(Pass& pass, Work work);
-  Task<bool> run_segment(Pass& pass, std::vector<format::StripeDescriptor> stripes, Work work);
-  Task<void> run_stripe(Window* window, Pass* pass, format::StripeDescriptor stripe, Work work);
+  Task<void> run_segment(Window* window, Pass* pass, SegmentId segment, Work work);
+  Task<void> run_stripe(Window* window, Pass* pass, format::StripeDescriptor stripe, Work work,
+                        bool* whole);
   // False when it has to be tried again in another pass. A stripe that is lost is settled.
   Task<bool> fill(Pass& pass, format::StripeDescriptor stripe, StripeIo::Purpose purpose);
   Task<bool> look(Pass& pass, format::StripeDescriptor stripe);
@@ -67,6 +72,7 @@ class Repair {
   CheckpointStore& checkpoints_;
   Pass rebuild_, scrub_;
   std::deque<format::StripeDescriptor> damaged_;
+  std::set<format::Generation> thin_reported_;
   bool stopping_ = false;
 };
 

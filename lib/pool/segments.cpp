@@ -93,6 +93,9 @@ Result<> SegmentTable::adopt(const format::StripeDescriptor& stripe, StripeClass
 }
 
 void SegmentTable::serve(std::uint32_t epoch) {
+  for (const auto& segment : segments_)
+    SQ_CHECK(segment.state == State::kFree || segment.generation.epoch < epoch,
+             "the pool serves in an epoch that has been");
   last_generation_ = {epoch, 0};
   for (std::uint32_t i = 0; i < size(); ++i)
     if (segments_[i].state == State::kClosed && !segments_[i].adopted) release(SegmentId(i));
@@ -172,10 +175,10 @@ Result<SegmentTable::Range> SegmentTable::allocate(StripeClass kind,
                                                    const std::vector<Slot>& live_slots,
                                                    std::span<const std::uint32_t> item_bytes) {
   auto& open = open_[static_cast<std::size_t>(kind)];
-  // A member of it is gone: nothing is appended any more.
-  if (open && !std::ranges::all_of(at(*open).slots, [&](Slot slot) {
+  // A member of it is gone, or more parity can be had now: nothing is appended any more.
+  if (open && (!std::ranges::all_of(at(*open).slots, [&](Slot slot) {
         return std::ranges::find(live_slots, slot) != live_slots.end();
-      }))
+      }) || (at(*open).m < geometry_.m && live_slots.size() > at(*open).slots.size())))
     close(*open);
   for (bool fresh = false;; fresh = true) {
     if (!open) {

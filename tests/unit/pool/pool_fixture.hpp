@@ -164,7 +164,9 @@ struct Cluster {
     std::size_t count = 0;
     for (const auto& item : stored) {
       const auto bytes = read(item);
-      if (!bytes.ok() || !same(bytes->bytes(), item.bytes.bytes())) ++count;
+      if (bytes.ok() && same(bytes->bytes(), item.bytes.bytes())) continue;
+      if (++count == 1)
+        UNSCOPED_INFO((bytes.ok() ? std::string("wrong bytes") : bytes.error().message));
     }
     return count;
   }

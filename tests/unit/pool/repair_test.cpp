@@ -297,3 +297,90 @@ TEST_CASE("stopping ends a rebuild in between, and the next start goes on") {
   heal(t);
   check_redundancy(t);
 }
+
+TEST_CASE("stripes written with too little parity are told to be moved once members suffice") {
+  Cluster t(Shape{2, 2, 1});
+  t.ready();
+  std::vector<format::StripeDescriptor> told;
+  t.pool->on_damaged_stripe([&](const auto& stripe) { told.push_back(stripe); });
+  t.vanish(0);
+  t.vanish(1);
+  CHECK(t.write({noise(100, 1)}).code() == Code::kIo);
+  REQUIRE(t.store({10'000}).ok());
+  CHECK(t.catalog.stripes[0].m == 1);
+  REQUIRE(t.checkpoint(1, {1}).ok());
+  heal(t);
+  REQUIRE(t.node.run(t.pool->reconcile()).ok());
+  CHECK(told.empty());  // the segment is still open
+  REQUIRE(t.store({10'000}).ok());
+  CHECK(t.catalog.stripes[1].m == 2);
+  REQUIRE(t.node.run(t.pool->reconcile()).ok());
+  REQUIRE(t.node.run(t.pool->reconcile()).ok());
+  CHECK(told == std::vector{t.catalog.stripes[0]});
+  t.files_read = 0;
+  REQUIRE(t.checkpoint(2, {1}).ok());
+  CHECK(t.files_read == 1);  // written again, with all its parity
+}
+
+TEST_CASE("when more than m members vanish at once none is replaced, and they may come back") {
+  Cluster t(Shape{4, 2, 2});
+  t.ready();
+  fill(t, 10);
+  REQUIRE(t.checkpoint(1, {1}).ok());
+  for (const std::size_t i : {0u, 2u, 4u}) t.vanish(i);
+  CHECK_FALSE(t.node.run(t.pool->reconcile()).value().empty());
+  t.world.run_for(std::chrono::seconds(5));
+  CHECK_FALSE(t.node.run(t.pool->reconcile()).value().empty());
+  CHECK(t.pool->status().spares_free == 2);
+  CHECK(t.unreadable() > 0);
+  CHECK(t.checkpoint(2, {2}).code() == Code::kIo);
+  t.crash();
+  CHECK(t.open().code() == Code::kUnavailable);
+  for (const std::size_t i : {0u, 2u, 4u}) t.vanish(i, false);
+  const auto loaded = t.reopen();
+  REQUIRE(loaded);
+  CHECK(t.checkpoint_reads(*loaded));
+  CHECK(t.pool->status().members_live == 6);
+  CHECK(t.unreadable() == 0);
+}
+
+TEST_CASE("a rebuild that loses too many members calls nothing lost that may come back") {
+  Cluster t(Shape{4, 2, 2});
+  t.ready();
+  fill(t, 20);
+  t.pool->set_repair_pace({1u << 20, 512u << 10});
+  lose(t, 0);
+  REQUIRE(t.node.run(t.pool->reconcile()).ok());
+  t.world.run_for(std::chrono::milliseconds(300));
+  for (const std::size_t i : {1u, 2u}) lose(t, i);
+  t.pool->set_repair_pace({});
+  t.world.run_for(std::chrono::seconds(60));
+  CHECK_FALSE(t.pool->status().rebuild.active);
+  CHECK(t.pool->status().rebuild.stripes_lost == 0);
+  CHECK(t.disk(6).state == DiskState::kRebuilding);
+  t.crash();
+  for (const std::size_t i : {1u, 2u}) t.vanish(i, false);
+  t.reopen();
+  CHECK(t.unreadable() == 0);
+  heal(t);
+  heal(t);
+  check_redundancy(t);
+}
+
+// Prints what docs/performance.md may quote: a rebuild with idle clients, as a part of the rate of
+// the one disk that it writes.
+TEST_CASE("how fast a rebuild is in virtual time", "[.rate]") {
+  Cluster t(Shape{8, 2, 1, 128u << 20});
+  for (std::size_t i = 0; i < t.paths.size(); ++i) t.medium(i).set_timing({});
+  t.ready();
+  while (t.pool->status().segments_free > 20) REQUIRE(t.store({t.pool->stripe_bytes_max()}).ok());
+  t.vanish(1);
+  const auto began = t.world.now_ns();
+  REQUIRE(t.node.run(t.pool->reconcile()).ok());
+  const auto idle = [&] { return !t.pool->status().rebuild.active; };
+  t.world.run_for(std::chrono::milliseconds(1));
+  REQUIRE(t.world.run_until(idle));
+  const auto seconds = static_cast<double>(t.world.now_ns() - began) / 1e9;
+  const auto mib = static_cast<double>(t.pool->status().written_rebuild_bytes) / (1u << 20);
+  WARN(mib << " MiB in " << seconds << " s: " << mib / seconds / 190.7 << " of 200 MB/s");
+}
