@@ -13,6 +13,7 @@
 #include "daemon/log.hpp"
 #include "daemon/metrics.hpp"
 #include "daemon/notify.hpp"
+#include "daemon/pool_watch.hpp"
 #include "env/real/disks.hpp"
 #include "env/real/posix_files.hpp"
 #include "env/real/system_random.hpp"
@@ -25,6 +26,8 @@ namespace square::daemon {
 
 namespace {
 
+constexpr auto kLockPatience = std::chrono::seconds(10);
+constexpr auto kPoolLook = std::chrono::seconds(1);
 constexpr auto kHttpPatience = std::chrono::milliseconds(1500);
 
 env::TlsConfig tls_of(const Config& config) {
@@ -48,7 +51,7 @@ store::EngineOptions engine_options(const Config& config, std::vector<std::strin
 class NodeProcess {
  public:
   NodeProcess(const Config& config, LogSink log)
-      : config_(config), log_(std::move(log)), disks_(loop_), main_(loop_) {}
+      : config_(config), log_(std::move(log)), disks_(loop_, kLockPatience), main_(loop_) {}
 
   Result<> run() {
     env::TcpTransportOptions options;
@@ -84,6 +87,7 @@ class NodeProcess {
     auto started = co_await start();
     if (started.ok()) {
       ready_ = true;
+      watch_pool();
       notify_systemd("READY=1");
       say(LogLevel::kInfo, "serving: data " + data_address_ + ", control " + control_->address() +
                                ", http " + http_->address());
@@ -93,6 +97,7 @@ class NodeProcess {
       outcome_ = std::move(started);
     }
     ready_ = false;
+    loop_.cancel_timer(pool_look_);
     notify_systemd("STOPPING=1");
     co_await take_apart();
     loop_.post([this] { loop_.stop(); });
@@ -144,6 +149,13 @@ class NodeProcess {
     data_.reset();
     engine_.reset();
     say(LogLevel::kInfo, "stopped");
+  }
+
+  void watch_pool() {
+    const auto& pool = engine_->pool();
+    for (const auto& line : pool_watch_.look(pool.status(), pool.disks()))
+      say(line.level, line.text);
+    pool_look_ = loop_.add_timer(loop_.now() + kPoolLook, [this] { watch_pool(); });
   }
 
   void begin_stop() {
@@ -206,6 +218,8 @@ class NodeProcess {
   std::unique_ptr<access::DataServer> server_;
   std::unique_ptr<access::EngineControl> control_service_;
   std::unique_ptr<rpc::ControlServer> control_;
+  PoolWatch pool_watch_;
+  env::Loop::TimerId pool_look_{};
   std::string data_address_;
   Result<> outcome_;
   bool stopping_ = false;

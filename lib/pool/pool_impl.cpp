@@ -34,12 +34,6 @@ Pool::Impl::Impl(env::Env env_, env::DiskOptions disk_options_, CellId cell_, No
 }
 
 Pool::Impl::~Impl() {
-  stripes.mend = [this](const format::StripeDescriptor& stripe) {
-    if (!serving_ || gate->stopping) return;
-    repair.add_damaged(stripe);
-    if (std::exchange(mending_, true)) return;
-    scope_.spawn(run_mend());
-  };
   segments->on_discard = nullptr;
   stripes.mend = nullptr;
   for (const auto& disk : members->all()) disk->on_failed = nullptr;

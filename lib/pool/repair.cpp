@@ -45,6 +45,7 @@ Task<void> Repair::rebuild(bool look) {
 Task<void> Repair::scrub(SegmentId from) {
   begin(scrub_, from, {});
   co_await run(scrub_, Work::kLook);
+  while (!damaged_.empty() && !stopping_) co_await mended_.wait();
   scrub_.status.active = false;
 }
 
@@ -206,6 +207,7 @@ Task<void> Repair::mend() {
   for (; !damaged_.empty() && !stopping_; damaged_.pop_front())
     ignore(co_await stripes_.restore(damaged_.front(), StripeIo::Purpose::kMend),
            "it stays damaged, and whoever reads it next brings it here again");
+  mended_.pulse();
 }
 
 void Repair::report_thin_stripes() {

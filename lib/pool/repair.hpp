@@ -20,11 +20,13 @@ class Repair {
         members_(std::move(members)),
         segments_(std::move(segments)),
         stripes_(stripes),
-        checkpoints_(checkpoints) {}
+        checkpoints_(checkpoints),
+        mended_(loop) {}
 
   // Fills the slots that are rebuilding now, and makes them whole. `look`: some strips may be
   // there. Ends early when stop() is called or none of the disks is left; begins anew after that.
   Task<void> rebuild(bool look);
+  // Ends when what it found has been mended, or could not be.
   Task<void> scrub(SegmentId from);
   // Writes the bad strips of stripes that readers met, until none is left to mend.
   void add_damaged(const format::StripeDescriptor& stripe);
@@ -72,6 +74,7 @@ class Repair {
   CheckpointStore& checkpoints_;
   Pass rebuild_, scrub_;
   std::deque<format::StripeDescriptor> damaged_;
+  env::Event mended_;  // pulsed when none of them is left, or mend() has to stop
   std::set<format::Generation> thin_reported_;
   bool stopping_ = false;
 };

@@ -19,6 +19,8 @@ namespace square::env {
 
 namespace {
 
+constexpr auto kLockNap = std::chrono::milliseconds(20);
+
 struct Opened {
   DiskInfo info;
   std::shared_ptr<DiskFile> file;
@@ -88,7 +90,13 @@ Result<Opened> open_blocking(const std::string& path) {
 }  // namespace
 
 struct RealDisks::Impl {
-  explicit Impl(AsioLoop& on) : loop(on), threads(on) {}
+  Impl(AsioLoop& on, Duration patience) : loop(on), lock_patience(patience), threads(on) {}
+
+  // All disks together: the first that is locked starts the wait.
+  bool lock_may_come_free() {
+    if (!lock_deadline) lock_deadline = loop.now() + lock_patience;
+    return loop.now() < *lock_deadline;
+  }
 
   Result<DiskBackend*> backend_for(DiskEngine engine, const DiskFile& file) {
     if (engine == DiskEngine::kThreads) return &threads;
@@ -105,17 +113,25 @@ struct RealDisks::Impl {
   }
 
   AsioLoop& loop;
+  Duration lock_patience;
+  std::optional<BootTime> lock_deadline;
   ThreadBackend threads;
   std::unique_ptr<UringBackend> uring;
   bool uring_refused = false;
 };
 
-RealDisks::RealDisks(AsioLoop& loop) : impl_(std::make_unique<Impl>(loop)) {}
+RealDisks::RealDisks(AsioLoop& loop, Duration lock_patience)
+    : impl_(std::make_unique<Impl>(loop, lock_patience)) {}
 
 RealDisks::~RealDisks() = default;
 
 Async<std::unique_ptr<Disk>> RealDisks::open(std::string path, DiskOptions options) {
-  auto tried = co_await offload(impl_->loop, [path] { return std::optional(open_blocking(path)); });
+  const auto open_it = [path] { return std::optional(open_blocking(path)); };
+  auto tried = co_await offload(impl_->loop, open_it);
+  while (!tried->ok() && tried->code() == Code::kBusy && impl_->lock_may_come_free()) {
+    co_await sleep_until(impl_->loop, impl_->loop.now() + kLockNap);
+    tried = co_await offload(impl_->loop, open_it);
+  }
   const auto phrase = "open disk " + path;
   SQ_CO_TRY(auto opened, std::move(*tried).context(phrase));
   auto backend = impl_->backend_for(options.engine, *opened.file);

@@ -10,7 +10,10 @@ namespace square::env {
 
 class RealDisks final : public Disks {
  public:
-  explicit RealDisks(AsioLoop& loop);
+  // `lock_patience`: how long the opening of disks that another process has locked goes on, all of
+  // them together. A process that was killed holds its locks until the kernel has ended its I/O,
+  // which may be after it is gone.
+  explicit RealDisks(AsioLoop& loop, Duration lock_patience = {});
   // After all its disks. Waits a while for requests that nobody waits for any more; those that
   // hang keep their memory (quarantined_bytes()).
   ~RealDisks() override;
