@@ -22,9 +22,9 @@ struct Id {
   constexpr Id next() const { return Id(value + 1); }
 };
 
-using Sequence = Id<struct SequenceTag>;        // a group's operation number; 0 is "before the first"
-using VolumeId = Id<struct VolumeTag>;          // never used twice in a group; 0 is none
-using ObjectId = Id<struct ObjectTag>;          // 0 for volumes
+using Sequence = Id<struct SequenceTag>;  // a group's operation number; 0 is "before the first"
+using VolumeId = Id<struct VolumeTag>;    // never used twice in a group; 0 is none
+using ObjectId = Id<struct ObjectTag>;    // 0 for volumes
 using GroupId = Id<struct GroupTag, std::uint32_t>;
 using Incarnation = Id<struct IncarnationTag>;  // random; new after a restore or an accepted loss
 using SessionId = Id<struct SessionTag>;        // random; 0 is internal
@@ -32,9 +32,10 @@ using RequestNumber = Id<struct RequestTag>;    // counts up within a session
 using SegmentId = Id<struct SegmentTag, std::uint32_t>;  // the chunk's index on every member
 using Slot = Id<struct SlotTag, std::uint16_t>;          // a member's position in the pool
 using TenantId = Id<struct TenantTag>;
-using KeyId = Id<struct KeyTag>;                // a data key; random, never used twice
+using KeyId = Id<struct KeyTag>;  // a data key; random, never used twice
 
-// A byte position in a journal lane's endless log; a multiple of 4 KiB. The ring keeps the last lap.
+// A byte position in a journal lane's endless log; a multiple of 4 KiB. The ring keeps the last
+// lap.
 using LanePosition = Id<struct LanePositionTag>;
 
 struct Uuid {

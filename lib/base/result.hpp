@@ -120,7 +120,6 @@ class [[nodiscard]] Result<void> {
 template <class T>
 void ignore(const Result<T>&, [[maybe_unused]] std::string_view why) {}
 
-
 }  // namespace square
 
 #define SQ_CAT2(a, b) a##b
@@ -132,9 +131,9 @@ void ignore(const Result<T>&, [[maybe_unused]] std::string_view why) {}
     auto sq_result = (expression);                             \
     if (!sq_result.ok()) return_ std::move(sq_result).error(); \
   } while (false)
-#define SQ_TRY_IMPL2(return_, name, target, expression)  \
-  auto name = (expression);                              \
-  if (!name.ok()) return_ std::move(name).error();       \
+#define SQ_TRY_IMPL2(return_, name, target, expression) \
+  auto name = (expression);                             \
+  if (!name.ok()) return_ std::move(name).error();      \
   target = std::move(name).value()
 
 #define SQ_TRY_1(expression) SQ_TRY_IMPL1(return, expression)

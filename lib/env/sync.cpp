@@ -71,9 +71,7 @@ Task<Mutex::Lock> Mutex::lock() {
 
 struct Scope::Root {
   struct promise_type {
-    Root get_return_object() {
-      return {std::coroutine_handle<promise_type>::from_promise(*this)};
-    }
+    Root get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
     std::suspend_always initial_suspend() noexcept { return {}; }
     std::suspend_never final_suspend() noexcept { return {}; }  // frees itself
     void return_void() {}

@@ -1,5 +1,6 @@
 #pragma once
-// Waiting, for coroutines of one Loop. Every wake-up goes through the Loop, in the order of waiting.
+// Waiting, for coroutines of one Loop. Every wake-up goes through the Loop, in the order of
+// waiting.
 
 #include <deque>
 #include <list>

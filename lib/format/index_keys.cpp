@@ -30,18 +30,13 @@ struct Shape {
 // What follows a meta key's letter; nothing for a letter that no version has written.
 std::optional<Shape> shape_of(MetaKey::Kind kind) {
   switch (kind) {
-    case MetaKey::Kind::kVersion:
-      return Shape{};
-    case MetaKey::Kind::kLane:
-      return Shape{.lane = true};
-    case MetaKey::Kind::kApplied:
-      return Shape{.group = true};
+    case MetaKey::Kind::kVersion: return Shape{};
+    case MetaKey::Kind::kLane: return Shape{.lane = true};
+    case MetaKey::Kind::kApplied: return Shape{.group = true};
     case MetaKey::Kind::kSnapshot:
     case MetaKey::Kind::kSession:
-    case MetaKey::Kind::kPurge:
-      return Shape{.group = true, .numbers = 1};
-    case MetaKey::Kind::kWritten:
-      return Shape{.group = true, .numbers = 2};
+    case MetaKey::Kind::kPurge: return Shape{.group = true, .numbers = 1};
+    case MetaKey::Kind::kWritten: return Shape{.group = true, .numbers = 2};
   }
   return std::nullopt;
 }

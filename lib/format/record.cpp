@@ -40,24 +40,16 @@ bool body_fits(OperationType type, const Operation& operation) {
   const auto holds = [&]<class Body>() { return std::holds_alternative<Body>(operation.body); };
   switch (type) {
     case OperationType::kWrite:
-    case OperationType::kRewrite:
-      return holds.template operator()<WriteBody>();
-    case OperationType::kHole:
-      return holds.template operator()<HoleBody>();
+    case OperationType::kRewrite: return holds.template operator()<WriteBody>();
+    case OperationType::kHole: return holds.template operator()<HoleBody>();
     case OperationType::kPutRecord:
-    case OperationType::kDeleteRecord:
-      return holds.template operator()<RecordBody>();
-    case OperationType::kDropSnapshot:
-      return holds.template operator()<DropBody>();
-    case OperationType::kPurgeVolume:
-      return holds.template operator()<PurgeBody>();
-    case OperationType::kTermMark:
-      return holds.template operator()<TermBody>();
-    case OperationType::kSessionEnd:
-      return holds.template operator()<SessionEndBody>();
+    case OperationType::kDeleteRecord: return holds.template operator()<RecordBody>();
+    case OperationType::kDropSnapshot: return holds.template operator()<DropBody>();
+    case OperationType::kPurgeVolume: return holds.template operator()<PurgeBody>();
+    case OperationType::kTermMark: return holds.template operator()<TermBody>();
+    case OperationType::kSessionEnd: return holds.template operator()<SessionEndBody>();
     case OperationType::kSnapshotMark:
-    case OperationType::kVoid:
-      return holds.template operator()<EmptyBody>();
+    case OperationType::kVoid: return holds.template operator()<EmptyBody>();
   }
   return false;
 }
@@ -218,34 +210,17 @@ bool get_operation(Reader& in, Operation& operation) {
   if (!in.ok()) return true;
   auto& body = operation.body;
   switch (operation.type) {
-    case OperationType::kWrite:
-      get_body(in, body.emplace<WriteBody>(), false);
-      return true;
-    case OperationType::kRewrite:
-      get_body(in, body.emplace<WriteBody>(), true);
-      return true;
-    case OperationType::kHole:
-      get_body(in, body.emplace<HoleBody>());
-      return true;
+    case OperationType::kWrite: get_body(in, body.emplace<WriteBody>(), false); return true;
+    case OperationType::kRewrite: get_body(in, body.emplace<WriteBody>(), true); return true;
+    case OperationType::kHole: get_body(in, body.emplace<HoleBody>()); return true;
     case OperationType::kPutRecord:
-    case OperationType::kDeleteRecord:
-      get_body(in, body.emplace<RecordBody>());
-      return true;
-    case OperationType::kDropSnapshot:
-      get(in, body.emplace<DropBody>().snapshot);
-      return true;
-    case OperationType::kPurgeVolume:
-      in.get(body.emplace<PurgeBody>().volume);
-      return true;
-    case OperationType::kTermMark:
-      get_body(in, body.emplace<TermBody>());
-      return true;
-    case OperationType::kSessionEnd:
-      in.get(body.emplace<SessionEndBody>().session);
-      return true;
+    case OperationType::kDeleteRecord: get_body(in, body.emplace<RecordBody>()); return true;
+    case OperationType::kDropSnapshot: get(in, body.emplace<DropBody>().snapshot); return true;
+    case OperationType::kPurgeVolume: in.get(body.emplace<PurgeBody>().volume); return true;
+    case OperationType::kTermMark: get_body(in, body.emplace<TermBody>()); return true;
+    case OperationType::kSessionEnd: in.get(body.emplace<SessionEndBody>().session); return true;
     case OperationType::kSnapshotMark:
-    case OperationType::kVoid:
-      return true;
+    case OperationType::kVoid: return true;
   }
   return false;
 }
@@ -348,16 +323,11 @@ std::vector<std::uint32_t> payload_sizes(const LaneRecord& record) {
 
 std::optional<LaneRecord> empty_record(Kind kind) {
   switch (kind) {
-    case Kind::kOperation:
-      return OperationRecord{};
-    case Kind::kDirect:
-      return DirectRecord{};
-    case Kind::kPlacement:
-      return PlacementRecord{};
-    case Kind::kMove:
-      return MoveRecord{};
-    case Kind::kEmpty:
-      return EmptyRecord{};
+    case Kind::kOperation: return OperationRecord{};
+    case Kind::kDirect: return DirectRecord{};
+    case Kind::kPlacement: return PlacementRecord{};
+    case Kind::kMove: return MoveRecord{};
+    case Kind::kEmpty: return EmptyRecord{};
   }
   return std::nullopt;
 }

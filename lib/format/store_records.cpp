@@ -54,7 +54,8 @@ std::string volume_key(VolumeId volume) { return hex_key(kVolumePrefix, volume.v
 
 Result<std::uint64_t> key_number(std::string_view key, std::string_view prefix) {
   std::uint64_t number = 0;
-  if (!key.starts_with(prefix)) return Error{Code::kCorrupt, "record key '" + std::string(key) + "'"};
+  if (!key.starts_with(prefix))
+    return Error{Code::kCorrupt, "record key '" + std::string(key) + "'"};
   const auto digits = key.substr(prefix.size());
   const auto [end, error] =
       std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
@@ -131,8 +132,8 @@ Result<VolumeRecord> decode_volume_record(Bytes bytes) {
     const auto deleted = in.get<std::uint8_t>();
     record.deleted = deleted == 1;
     in.get(record.deleted_wall_ns);
-    if (deleted > 1 || record.size_bytes % kBlockBytes != 0 ||
-        record.extent_bytes < kBlockBytes || record.extent_bytes > kOperationBytesMax ||
+    if (deleted > 1 || record.size_bytes % kBlockBytes != 0 || record.extent_bytes < kBlockBytes ||
+        record.extent_bytes > kOperationBytesMax ||
         (record.extent_bytes & (record.extent_bytes - 1)) != 0)
       in.fail();
   });

@@ -1,9 +1,8 @@
 #pragma once
 // Values of the records that a group keeps about itself. Keys sort by kind:
 //   group              GroupRecord, one
-//   seal/<8 hex>       SealRecord: table reference -> seal id; written before any extent that uses it
-//   ses/<16 hex>       SessionRecord
-//   snap/<16 hex>      SnapshotRecord, by the mark's sequence
+//   seal/<8 hex>       SealRecord: table reference -> seal id; written before any extent that uses
+//   it ses/<16 hex>       SessionRecord snap/<16 hex>      SnapshotRecord, by the mark's sequence
 //   vol/<16 hex>       VolumeRecord, by volume id
 // docs/formats/store_records.md has the bytes. The names in them are a tenant's plaintext: on disk
 // they exist only inside the journal and the index files (docs/failure_model.md says what is left).
@@ -46,8 +45,8 @@ struct VolumeRecord {
 
 // What a checkpoint says beside its files.
 struct CheckpointHeader {
-  Epoch epoch;          // of the term that made it
-  LanePoint tail;       // recovery reads the lane from here: the files hold all below
+  Epoch epoch;     // of the term that made it
+  LanePoint tail;  // recovery reads the lane from here: the files hold all below
   bool operator==(const CheckpointHeader&) const = default;
 };
 

@@ -48,8 +48,7 @@ Result<> Index::Impl::load() {
 Result<> Index::Impl::load_row(Bytes key, Bytes value) {
   SQ_TRY(const auto meta, format::decode_meta_key(key));
   switch (meta.kind) {
-    case MetaKey::Kind::kVersion:
-      break;
+    case MetaKey::Kind::kVersion: break;
     case MetaKey::Kind::kApplied: {
       SQ_TRY(const auto row, format::decode_applied_row(value));
       groups[meta.group].applied = {row.sequence, row.chain};
@@ -75,9 +74,7 @@ Result<> Index::Impl::load_row(Bytes key, Bytes value) {
       SQ_TRY(sessions[SessionId(meta.first)], format::decode_session_row(value));
       break;
     }
-    case MetaKey::Kind::kPurge:
-      groups[meta.group].purges.insert(VolumeId(meta.first));
-      break;
+    case MetaKey::Kind::kPurge: groups[meta.group].purges.insert(VolumeId(meta.first)); break;
   }
   return {};
 }
@@ -129,25 +126,13 @@ Result<> Index::Impl::apply_one(Batch& batch, const format::Operation& operation
   auto& group = groups[operation.group];
   SQ_CHECK(operation.sequence == group.applied.sequence.next(), "not the group's next operation");
   switch (operation.type) {
-    case OperationType::kWrite:
-      SQ_TRY(write(batch, operation));
-      break;
-    case OperationType::kHole:
-      SQ_TRY(hole(batch, operation));
-      break;
-    case OperationType::kRewrite:
-      SQ_TRY(rewrite(batch, operation));
-      break;
+    case OperationType::kWrite: SQ_TRY(write(batch, operation)); break;
+    case OperationType::kHole: SQ_TRY(hole(batch, operation)); break;
+    case OperationType::kRewrite: SQ_TRY(rewrite(batch, operation)); break;
     case OperationType::kPutRecord:
-    case OperationType::kDeleteRecord:
-      SQ_TRY(put_record(batch, operation));
-      break;
-    case OperationType::kSnapshotMark:
-      mark(batch, operation);
-      break;
-    case OperationType::kDropSnapshot:
-      drop(batch, operation);
-      break;
+    case OperationType::kDeleteRecord: SQ_TRY(put_record(batch, operation)); break;
+    case OperationType::kSnapshotMark: mark(batch, operation); break;
+    case OperationType::kDropSnapshot: drop(batch, operation); break;
     case OperationType::kPurgeVolume: {
       const auto volume = std::get<format::PurgeBody>(operation.body).volume;
       group.purges.insert(volume);
@@ -162,8 +147,7 @@ Result<> Index::Impl::apply_one(Batch& batch, const format::Operation& operation
       break;
     }
     case OperationType::kTermMark:
-    case OperationType::kVoid:
-      break;
+    case OperationType::kVoid: break;
   }
   if (operation.type != OperationType::kSessionEnd) note_request(batch, operation, group);
   group.applied = {operation.sequence, operation.chain};
@@ -233,7 +217,8 @@ Result<> Index::apply_move(const format::MoveRecord& move,
       SQ_TRY(const bool changed, impl_->move_extent(batch, moved));
       if (!changed) continue;
       for (const auto& stripe : move.stripes)
-        if (holds(stripe, moved.to) && (used.empty() || used.back() != stripe)) used.push_back(stripe);
+        if (holds(stripe, moved.to) && (used.empty() || used.back() != stripe))
+          used.push_back(stripe);
     }
     SQ_TRY(impl_->add_stripes(batch, used));
     if (point) impl_->set_point(batch, point->first, point->second);

@@ -125,8 +125,8 @@ class Lane {
   LanePosition durable() const;
   LanePosition next() const;
   LanePoint durable_point() const;
-  // The start of the live batch that `position` lies in, with the chain before it: what a checkpoint
-  // names as its tail. `position` is between tail() and durable().
+  // The start of the live batch that `position` lies in, with the chain before it: what a
+  // checkpoint names as its tail. `position` is between tail() and durable().
   LanePoint point_at(LanePosition position) const;
   std::uint64_t used_bytes() const;  // next - the tail that is known to be flushed
   std::uint64_t ring_bytes() const;

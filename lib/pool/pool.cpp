@@ -7,18 +7,12 @@ namespace square::pool {
 
 std::string_view disk_state_name(DiskState state) {
   switch (state) {
-    case DiskState::kMember:
-      return "member";
-    case DiskState::kSpare:
-      return "spare";
-    case DiskState::kRebuilding:
-      return "rebuilding";
-    case DiskState::kFailed:
-      return "failed";
-    case DiskState::kMissing:
-      return "missing";
-    case DiskState::kForeign:
-      return "foreign";
+    case DiskState::kMember: return "member";
+    case DiskState::kSpare: return "spare";
+    case DiskState::kRebuilding: return "rebuilding";
+    case DiskState::kFailed: return "failed";
+    case DiskState::kMissing: return "missing";
+    case DiskState::kForeign: return "foreign";
   }
   return "unknown";
 }

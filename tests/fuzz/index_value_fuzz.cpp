@@ -23,30 +23,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Bytes bytes(reinterpret_cast<const std::byte*>(data) + 1, size - 1);
   const auto plain = [](const auto& value) { return encode(value); };
   switch (data[0] % 10) {
-    case 0:
-      round_trip(bytes, decode_range_value(bytes), plain);
-      break;
-    case 1:
-      round_trip(bytes, decode_stripe(bytes), plain);
-      break;
-    case 2:
-      round_trip(bytes, decode_segment_row(bytes), plain);
-      break;
-    case 3:
-      round_trip(bytes, decode_applied_row(bytes), plain);
-      break;
-    case 4:
-      round_trip(bytes, decode_snapshot_row(bytes), plain);
-      break;
-    case 5:
-      round_trip(bytes, decode_session_row(bytes), plain);
-      break;
-    case 6:
-      round_trip(bytes, decode_lane_point(bytes), plain);
-      break;
-    case 7:
-      round_trip(bytes, decode_written_page(bytes), plain);
-      break;
+    case 0: round_trip(bytes, decode_range_value(bytes), plain); break;
+    case 1: round_trip(bytes, decode_stripe(bytes), plain); break;
+    case 2: round_trip(bytes, decode_segment_row(bytes), plain); break;
+    case 3: round_trip(bytes, decode_applied_row(bytes), plain); break;
+    case 4: round_trip(bytes, decode_snapshot_row(bytes), plain); break;
+    case 5: round_trip(bytes, decode_session_row(bytes), plain); break;
+    case 6: round_trip(bytes, decode_lane_point(bytes), plain); break;
+    case 7: round_trip(bytes, decode_written_page(bytes), plain); break;
     case 8:
       round_trip(bytes, decode_record_history(bytes),
                  [](const auto& value) { return encode_record_history(value); });

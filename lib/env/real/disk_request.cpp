@@ -22,15 +22,9 @@ long call_once(DiskRequest& request) {
   const auto count = static_cast<int>(request.next_piece_count());
   long result = 0;
   switch (request.op) {
-    case DiskOp::kRead:
-      result = ::preadv(fd, request.next_pieces(), count, position);
-      break;
-    case DiskOp::kWrite:
-      result = ::pwritev(fd, request.next_pieces(), count, position);
-      break;
-    case DiskOp::kFlush:
-      result = ::fdatasync(fd);
-      break;
+    case DiskOp::kRead: result = ::preadv(fd, request.next_pieces(), count, position); break;
+    case DiskOp::kWrite: result = ::pwritev(fd, request.next_pieces(), count, position); break;
+    case DiskOp::kFlush: result = ::fdatasync(fd); break;
     case DiskOp::kDiscard:
       if (request.file->block_device) {
         std::uint64_t range[2] = {request.offset, request.size};

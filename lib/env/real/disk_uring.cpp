@@ -98,11 +98,8 @@ bool UringBackend::Ring::enqueue(DiskRequest& request) {
       io_uring_prep_writev(sqe, fd, request.next_pieces(), request.next_piece_count(),
                            request.position());
       break;
-    case DiskOp::kFlush:
-      io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
-      break;
-    case DiskOp::kDiscard:
-      SQ_CHECK(false, "discards do not go to the ring");
+    case DiskOp::kFlush: io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC); break;
+    case DiskOp::kDiscard: SQ_CHECK(false, "discards do not go to the ring");
   }
   io_uring_sqe_set_data(sqe, &request);
   return true;

@@ -29,14 +29,10 @@ constexpr auto kHearing = std::chrono::milliseconds(5);
 
 std::string_view name_of(DiskOp op) {
   switch (op) {
-    case DiskOp::kRead:
-      return "read";
-    case DiskOp::kWrite:
-      return "write";
-    case DiskOp::kFlush:
-      return "flush";
-    case DiskOp::kDiscard:
-      return "discard";
+    case DiskOp::kRead: return "read";
+    case DiskOp::kWrite: return "write";
+    case DiskOp::kFlush: return "flush";
+    case DiskOp::kDiscard: return "discard";
   }
   return "request";
 }
@@ -251,12 +247,8 @@ void RealDisk::State::count(const DiskRequest& request) {
       ++stats_.writes;
       stats_.written_bytes += request.size;
       break;
-    case DiskOp::kFlush:
-      ++stats_.flushes;
-      break;
-    case DiskOp::kDiscard:
-      ++stats_.discards;
-      break;
+    case DiskOp::kFlush: ++stats_.flushes; break;
+    case DiskOp::kDiscard: ++stats_.discards; break;
   }
 }
 

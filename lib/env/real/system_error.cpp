@@ -12,40 +12,31 @@ Code code_of(int number) {
     case ENOENT:
     case ENXIO:
     case ENODEV:
-    case ENOTDIR:
-      return Code::kNotFound;
+    case ENOTDIR: return Code::kNotFound;
     case EACCES:
     case EPERM:
-    case EROFS:
-      return Code::kDenied;
+    case EROFS: return Code::kDenied;
     case EBUSY:
     case EADDRINUSE:
     case EMFILE:
-    case ENFILE:
-      return Code::kBusy;
+    case ENFILE: return Code::kBusy;
     case ENOSPC:
-    case EDQUOT:
-      return Code::kNoSpace;
+    case EDQUOT: return Code::kNoSpace;
     case EINVAL:
     case EISDIR:
     case ENAMETOOLONG:
     case EADDRNOTAVAIL:
-    case EAFNOSUPPORT:
-      return Code::kInvalid;
-    case EEXIST:
-      return Code::kExists;
-    case ETIMEDOUT:
-      return Code::kTimeout;
+    case EAFNOSUPPORT: return Code::kInvalid;
+    case EEXIST: return Code::kExists;
+    case ETIMEDOUT: return Code::kTimeout;
     case ECONNREFUSED:
     case ECONNRESET:
     case ECONNABORTED:
     case EPIPE:
     case EHOSTUNREACH:
     case ENETUNREACH:
-    case ENETDOWN:
-      return Code::kUnavailable;
-    default:
-      return Code::kIo;
+    case ENETDOWN: return Code::kUnavailable;
+    default: return Code::kIo;
   }
 }
 

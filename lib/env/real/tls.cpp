@@ -150,10 +150,8 @@ bool about_certificates(int reason) {
     case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
     case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
     case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:
-    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-      return true;
-    default:
-      return false;
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED: return true;
+    default: return false;
   }
 }
 
@@ -239,12 +237,9 @@ const PeerIdentity& TlsSession::peer() const { return impl_->peer; }
 
 Result<TlsSession::Step> TlsSession::Impl::failure(int result, std::string_view what) {
   switch (SSL_get_error(ssl.get(), result)) {
-    case SSL_ERROR_WANT_READ:
-      return Step::kWantsInput;
-    case SSL_ERROR_ZERO_RETURN:
-      return Step::kEnded;
-    default:
-      break;
+    case SSL_ERROR_WANT_READ: return Step::kWantsInput;
+    case SSL_ERROR_ZERO_RETURN: return Step::kEnded;
+    default: break;
   }
   const auto reason = ERR_GET_REASON(ERR_peek_error());
   const auto text = take_openssl_reason();

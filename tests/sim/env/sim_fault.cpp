@@ -6,42 +6,24 @@ namespace square::sim {
 
 std::string_view disk_fault_name(DiskFault fault) {
   switch (fault) {
-    case DiskFault::kIoError:
-      return "io error";
-    case DiskFault::kLostWrite:
-      return "lost write";
-    case DiskFault::kMisdirectedWrite:
-      return "misdirected write";
-    case DiskFault::kMisdirectedRead:
-      return "misdirected read";
-    case DiskFault::kStaleRead:
-      return "stale read";
-    case DiskFault::kDroppedFlush:
-      return "dropped flush";
-    case DiskFault::kSlow:
-      return "slow";
-    case DiskFault::kHung:
-      return "hung";
-    case DiskFault::kVanished:
-      return "vanished";
-    case DiskFault::kFull:
-      return "full";
-    case DiskFault::kReadOnly:
-      return "read-only";
-    case DiskFault::kRot:
-      return "rot";
-    case DiskFault::kRolledBack:
-      return "rolled back";
-    case DiskFault::kLostAtCrash:
-      return "lost at crash";
-    case DiskFault::kTornAtCrash:
-      return "torn at crash";
-    case DiskFault::kCrash:
-      return "power loss";
-    case DiskFault::kKill:
-      return "kill";
-    case DiskFault::kCount:
-      break;
+    case DiskFault::kIoError: return "io error";
+    case DiskFault::kLostWrite: return "lost write";
+    case DiskFault::kMisdirectedWrite: return "misdirected write";
+    case DiskFault::kMisdirectedRead: return "misdirected read";
+    case DiskFault::kStaleRead: return "stale read";
+    case DiskFault::kDroppedFlush: return "dropped flush";
+    case DiskFault::kSlow: return "slow";
+    case DiskFault::kHung: return "hung";
+    case DiskFault::kVanished: return "vanished";
+    case DiskFault::kFull: return "full";
+    case DiskFault::kReadOnly: return "read-only";
+    case DiskFault::kRot: return "rot";
+    case DiskFault::kRolledBack: return "rolled back";
+    case DiskFault::kLostAtCrash: return "lost at crash";
+    case DiskFault::kTornAtCrash: return "torn at crash";
+    case DiskFault::kCrash: return "power loss";
+    case DiskFault::kKill: return "kill";
+    case DiskFault::kCount: break;
   }
   return "unknown";
 }
@@ -52,17 +34,12 @@ std::uint8_t ops_of(DiskFault fault) {
   switch (fault) {
     case DiskFault::kLostWrite:
     case DiskFault::kMisdirectedWrite:
-    case DiskFault::kFull:
-      return kWrite;
+    case DiskFault::kFull: return kWrite;
     case DiskFault::kMisdirectedRead:
-    case DiskFault::kStaleRead:
-      return kRead;
-    case DiskFault::kDroppedFlush:
-      return kFlush;
-    case DiskFault::kReadOnly:
-      return kWrite | kFlush | kDiscard;
-    default:
-      return kAnyOp;
+    case DiskFault::kStaleRead: return kRead;
+    case DiskFault::kDroppedFlush: return kFlush;
+    case DiskFault::kReadOnly: return kWrite | kFlush | kDiscard;
+    default: return kAnyOp;
   }
 }
 

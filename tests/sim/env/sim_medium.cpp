@@ -91,38 +91,21 @@ void SimMedium::choose_faults(Request& request, bool& hung, bool& slow) {
 
 void SimMedium::apply(Request& request, DiskFault fault, bool& hung, bool& slow) {
   switch (fault) {
-    case DiskFault::kIoError:
-      request.failing = true;
-      break;
-    case DiskFault::kLostWrite:
-      request.lost = true;
-      break;
+    case DiskFault::kIoError: request.failing = true; break;
+    case DiskFault::kLostWrite: request.lost = true; break;
     case DiskFault::kMisdirectedWrite:
-    case DiskFault::kMisdirectedRead:
-      request.misdirected = true;
-      break;
-    case DiskFault::kStaleRead:
-      request.stale = true;
-      break;
-    case DiskFault::kDroppedFlush:
-      request.lying = true;
-      break;
-    case DiskFault::kSlow:
-      slow = true;
-      break;
-    case DiskFault::kHung:
-      hung = true;
-      break;
+    case DiskFault::kMisdirectedRead: request.misdirected = true; break;
+    case DiskFault::kStaleRead: request.stale = true; break;
+    case DiskFault::kDroppedFlush: request.lying = true; break;
+    case DiskFault::kSlow: slow = true; break;
+    case DiskFault::kHung: hung = true; break;
     case DiskFault::kVanished:
       if (!vanished_) set_vanished(true);
       request.failing = request.lost = true;
       break;
     case DiskFault::kFull:
-    case DiskFault::kReadOnly:
-      request.failing = request.lost = true;
-      break;
-    default:
-      return;  // those of a crash come after the request is on its way
+    case DiskFault::kReadOnly: request.failing = request.lost = true; break;
+    default: return;  // those of a crash come after the request is on its way
   }
   counts_.add(fault);
 }
@@ -233,14 +216,10 @@ void SimMedium::carry_out(Request& request) {
     return;
   }
   switch (request.op) {
-    case kRead:
-      return read(request);
-    case kWrite:
-      return write(request);
-    case kFlush:
-      return flush(request);
-    default:
-      return discard(request);
+    case kRead: return read(request);
+    case kWrite: return write(request);
+    case kFlush: return flush(request);
+    default: return discard(request);
   }
 }
 

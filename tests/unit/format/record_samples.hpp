@@ -63,36 +63,21 @@ inline format::Operation sample_operation(format::OperationType type, bool place
       {{8192, sample_extent(0, 4096, placed)}, {16384, sample_extent(1, 8192, placed)}},
       {}};
   switch (type) {
-    case kRewrite:
-      body.expected = {{2, Sequence(40), 0}, {2, Sequence(41), 3}};
-      [[fallthrough]];
-    case kWrite:
-      operation.body = std::move(body);
-      break;
-    case kHole:
-      operation.body = format::HoleBody{VolumeId(5), 65536, 131072};
-      break;
+    case kRewrite: body.expected = {{2, Sequence(40), 0}, {2, Sequence(41), 3}}; [[fallthrough]];
+    case kWrite: operation.body = std::move(body); break;
+    case kHole: operation.body = format::HoleBody{VolumeId(5), 65536, 131072}; break;
     case kPutRecord:
       operation.body = format::RecordBody{"vol/0000000000000005", ByteVector(9, std::byte{0x5a})};
       break;
-    case kDeleteRecord:
-      operation.body = format::RecordBody{"name/database", {}};
-      break;
+    case kDeleteRecord: operation.body = format::RecordBody{"name/database", {}}; break;
     case kDropSnapshot:
       operation.body = format::DropBody{{Incarnation(8), {2, 6}, Sequence(900), hash_of(0x55)}};
       break;
-    case kPurgeVolume:
-      operation.body = format::PurgeBody{VolumeId(5)};
-      break;
-    case kTermMark:
-      operation.body = format::TermBody{{2, 6}, Sequence(1000), hash_of(0x66)};
-      break;
-    case kSessionEnd:
-      operation.body = format::SessionEndBody{SessionId(77)};
-      break;
+    case kPurgeVolume: operation.body = format::PurgeBody{VolumeId(5)}; break;
+    case kTermMark: operation.body = format::TermBody{{2, 6}, Sequence(1000), hash_of(0x66)}; break;
+    case kSessionEnd: operation.body = format::SessionEndBody{SessionId(77)}; break;
     case kSnapshotMark:
-    case kVoid:
-      break;
+    case kVoid: break;
   }
   operation.chain = format::chain_hash(hash_of(0x11), operation);
   return operation;

@@ -44,37 +44,19 @@ class World {
   // ---- operations
   void operate() {
     switch (below(24)) {
-      case 0:
-        log_.mark();
-        break;
-      case 1:
-        drop_one();
-        break;
-      case 2:
-        log_.put("name/" + std::to_string(below(6)), std::to_string(below(1000)));
-        break;
-      case 3:
-        log_.erase("name/" + std::to_string(below(6)));
-        break;
+      case 0: log_.mark(); break;
+      case 1: drop_one(); break;
+      case 2: log_.put("name/" + std::to_string(below(6)), std::to_string(below(1000))); break;
+      case 3: log_.erase("name/" + std::to_string(below(6))); break;
       case 4:
       case 5:
       case 6:
-      case 7:
-        hole();
-        break;
+      case 7: hole(); break;
       case 8:
-      case 9:
-        rewrite();
-        break;
-      case 10:
-        log_.add(OperationType::kVoid, EmptyBody{});
-        break;
-      case 11:
-        replace_volume();
-        break;
-      default:
-        write();
-        break;
+      case 9: rewrite(); break;
+      case 10: log_.add(OperationType::kVoid, EmptyBody{}); break;
+      case 11: replace_volume(); break;
+      default: write(); break;
     }
     note();
   }

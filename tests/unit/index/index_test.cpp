@@ -337,7 +337,8 @@ TEST_CASE_METHOD(Fixture, "a session's window tells done, not done and forgotten
   apply(log);
   window = index->sessions(kGroup).at(0);
   CHECK(window.requests.highest == RequestNumber(1500));
-  for (const auto number : {700u, 1400u, 1500u}) CHECK(window.requests.contains(RequestNumber(number)));
+  for (const auto number : {700u, 1400u, 1500u})
+    CHECK(window.requests.contains(RequestNumber(number)));
   for (const auto number : {699u, 1029u, 1027u})
     CHECK_FALSE(window.requests.contains(RequestNumber(number)));
   CHECK(window.requests.forgotten(RequestNumber(20)));

@@ -83,31 +83,21 @@ class Schedule {
         break;
       }
       case 4:
-      case 5:
-        pass(rng().below(3000));
-        break;
-      case 6:
-        pass(50'000);
-        break;
+      case 5: pass(rng().below(3000)); break;
+      case 6: pass(50'000); break;
       case 7:
       case 8:
         if (rig_.durable > 0)
           rig_.forget_up_to(rig_.durable - 1 -
                             rng().below(std::min<std::uint64_t>(rig_.durable, 4)));
         break;
-      case 9:
-        rig_.checkpoint();
-        break;
+      case 9: rig_.checkpoint(); break;
       case 10:
         rig_.node.disks().plan().arm(
             {rng().below(3) == 0 ? DiskFault::kKill : DiskFault::kCrash, rng().between(1, 40)});
         break;
-      case 11:
-        fail_disk();
-        break;
-      case 12:
-        heal();
-        break;
+      case 11: fail_disk(); break;
+      case 12: heal(); break;
       case 13:
         if (rng().below(3) == 0) crash();
         break;
@@ -122,19 +112,13 @@ class Schedule {
     bad_.insert(slot);
     auto& medium = *rig_.media[slot];
     switch (rng().below(4)) {
-      case 0:
-        medium.set_vanished(true);
-        break;
-      case 1:
-        medium.plan().arm({DiskFault::kIoError, rng().between(1, 6)});
-        break;
+      case 0: medium.set_vanished(true); break;
+      case 1: medium.plan().arm({DiskFault::kIoError, rng().between(1, 6)}); break;
       case 2:
         medium.set_vanished(true);
         rig_.lane->slot_lost(Slot(static_cast<std::uint16_t>(slot)));
         break;
-      case 3:
-        medium.rot(rng().next(), rng().between(1, 2000));
-        break;
+      case 3: medium.rot(rng().next(), rng().between(1, 2000)); break;
     }
   }
 

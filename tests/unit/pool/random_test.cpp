@@ -39,20 +39,13 @@ class RandomPool {
     switch (what) {
       case 0:
       case 1:
-      case 2:
-        return store();
-      case 3:
-        return clean();
-      case 4:
-        return checkpoint();
-      case 5:
-        return lose();
-      case 6:
-        return rot();
-      case 7:
-        return reconcile();
-      case 8:
-        return crash_now();
+      case 2: return store();
+      case 3: return clean();
+      case 4: return checkpoint();
+      case 5: return lose();
+      case 6: return rot();
+      case 7: return reconcile();
+      case 8: return crash_now();
     }
   }
 

@@ -2,7 +2,6 @@
 
 #include <catch2/catch.hpp>
 #include <deque>
-#include <deque>
 #include <map>
 #include <random>
 
@@ -116,8 +115,7 @@ TEST_CASE("random writes, holes and applications show what a plain map of blocks
                            : write_of(sequence, block, static_cast<std::uint32_t>(blocks)));
       map.enter(taken.back(), {});
       for (std::uint64_t b = 0; b < blocks; ++b)
-        model[block + b] = {sequence, hole,
-                            hole ? 0 : static_cast<std::uint32_t>(b) * kBlockBytes};
+        model[block + b] = {sequence, hole, hole ? 0 : static_cast<std::uint32_t>(b) * kBlockBytes};
       if (random() % 3 == 0) {
         const auto gone = taken.front().sequence.value;
         map.applied(taken.front());

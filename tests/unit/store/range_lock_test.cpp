@@ -20,8 +20,8 @@ struct Locks {
   // Takes the lock, notes its name, and holds it until `go`.
   Task<void> hold(std::string name, std::uint64_t block, std::uint64_t blocks, Mode mode,
                   env::Event* until) {
-    const auto lock = co_await locks.lock(VolumeId(1), block * kBlockBytes, blocks * kBlockBytes,
-                                          mode);
+    const auto lock =
+        co_await locks.lock(VolumeId(1), block * kBlockBytes, blocks * kBlockBytes, mode);
     taken.push_back(name);
     co_await until->wait();
   }
