@@ -107,8 +107,11 @@ Async<bool> Engine::Impl::background_round() {
   if (should_checkpoint()) {
     SQ_CO_TRY(co_await checkpoint());
   }
+  core_.no_room.reset();
   if (!destaged.ok() && !more) {
     SQ_PROBE("destage found no room");
+    core_.no_room = destaged.error();
+    core_.progress.pulse();
     co_return destaged.error();
   }
   co_return more;

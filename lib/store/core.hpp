@@ -32,6 +32,7 @@ struct Core {
   EngineStats stats;
   std::optional<Error> failed;  // set once: nothing is acknowledged or read any more
   std::function<void()> on_failed;
+  std::optional<Error> no_room;  // destaging waits for space, and cleaning finds none
 
   std::uint64_t cell_tag() const {
     std::uint64_t tag;

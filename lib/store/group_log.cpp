@@ -205,6 +205,7 @@ Async<> Group::wait_applied(Sequence sequence) {
   wanted_applied_ = std::max(wanted_applied_, sequence);
   while (applied_ < sequence) {
     SQ_CO_TRY(core_.alive());
+    if (core_.no_room) co_return *core_.no_room;
     core_.work.set();
     co_await core_.progress.wait();
   }

@@ -11,7 +11,7 @@ namespace {
 constexpr std::uint32_t kSectorBytes = 512;
 constexpr std::uint32_t kSealInlineBytesMax = 128u << 10;  // above: about 50 us, a helper's work
 constexpr std::uint64_t kHoleBytesMax = 256ull << 20;  // bounds one batch of the index
-constexpr std::uint64_t kReserveSegments = 4;
+constexpr std::uint64_t kReserveSegments = 2;
 constexpr std::uint64_t kReservePercent = 2;
 
 std::uint64_t round_down(std::uint64_t value) { return value / kBlockBytes * kBlockBytes; }
@@ -85,16 +85,17 @@ Result<> Group::check_range(VolumeId volume, std::uint64_t offset, std::uint64_t
 // Client writes are refused first, so that destage, cleaning, drops and recovery always find room.
 Result<> Group::check_room(std::uint64_t bytes) const {
   const auto status = core_.pool->status();
-  const auto segment_bytes = status.geometry.chunk_bytes * std::uint64_t{status.geometry.k};
+  // With members missing, stripes are narrower and a segment holds less.
+  const auto k_now = core_.pool->stripe_bytes_min() / kBlockBytes;
+  const auto segment_bytes = status.geometry.chunk_bytes * k_now;
+  const auto free = status.free_fresh_bytes / status.geometry.k * k_now;
   const auto reserve =
       std::max(segment_bytes * kReserveSegments, status.capacity_bytes / 100 * kReservePercent);
   const auto promised = core_.write_buffer.used() + bytes;
-  if (promised + promised / 8 + reserve <= status.free_bytes) return {};
-  return Error{Code::kNoSpace,
-               "the pool is full: " + std::to_string(status.free_bytes >> 20) +
-                   " MiB free, of which " + std::to_string(reserve >> 20) +
-                   " MiB are kept back for cleaning and recovery; delete volumes or snapshots, or "
-                   "add disks"};
+  if (promised + promised / 8 + reserve <= free) return {};
+  return Error{Code::kNoSpace, "the pool is full: " + std::to_string(free >> 20) +
+                                   " MiB are left, and are kept for what is accepted already; "
+                                   "delete volumes or snapshots, or add disks"};
 }
 
 // Runs `function` once for a request, however often it is sent.
