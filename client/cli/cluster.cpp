@@ -2,6 +2,7 @@
 #include <iostream>
 #include <thread>
 
+#include "base/units.hpp"
 #include "client/cli/commands.hpp"
 #include "client/cli/progress.hpp"
 #include "client/cli/shapes.hpp"
@@ -32,6 +33,14 @@ v1::AddDiskRequest disk_path(const std::string& node, const std::string& path) {
   request.set_node(node);
   request.set_path(path);
   return request;
+}
+
+// "[####....] 42 %, 90 MiB/s, 3 s left"; for what does not run, how much it went through.
+std::string repair_text(const v1::Repair& repair) {
+  if (!repair.active())
+    return repair.total_bytes() == 0 ? "-" : size_text(repair.done_bytes()) + " done";
+  return bar_text(repair.done_bytes(), repair.total_bytes()) + ", " +
+         size_text(repair.bytes_per_s()) + "/s, " + std::to_string(repair.eta_s()) + " s left";
 }
 
 // For what cannot be taken back: yes typed, or --yes.
@@ -92,10 +101,16 @@ Result<> disk_wipe(Context& context, const std::string& node, const std::string&
 Result<> pool_status(Context& context, const std::string& node) {
   SQ_TRY(auto* admin, context.admin());
   SQ_TRY(const auto pool, admin->look(&Stub::PoolStatus, named(node)));
-  auto rows = Json::array();
-  rows.push_back(shape(pool));
-  context.show(rows, {"node", "redundancy", "members_live", "members_missing", "spares_free",
-                      "capacity_bytes", "free_bytes", "corruptions_found", "corruptions_repaired"});
+  auto row = shape(pool);
+  if (!context.globals().json) {
+    row["rebuild"] = repair_text(pool.rebuild());
+    row["scrub"] = repair_text(pool.scrub());
+    row["corruptions"] = std::to_string(pool.corruptions_found()) + " found, " +
+                         std::to_string(pool.corruptions_repaired()) + " repaired";
+  }
+  context.show(Json::array({row}),
+               {"node", "redundancy", "members_live", "members_missing", "spares_free",
+                "capacity_bytes", "free_bytes", "rebuild", "scrub", "corruptions"});
   return {};
 }
 

@@ -83,6 +83,7 @@ Result<client::Client*> Context::client() {
 std::string cell_text(const std::string& key, const Json& value) {
   if (value.is_null()) return "-";
   if (value.is_string()) return value.get<std::string>();
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_number_unsigned() && key.ends_with("_bytes"))
     return size_text(value.get<std::uint64_t>());
   if (value.is_array() && std::ranges::all_of(value, [](const auto& v) { return v.is_string(); })) {
@@ -93,17 +94,36 @@ std::string cell_text(const std::string& key, const Json& value) {
   return value.dump();
 }
 
+namespace {
+
+// What a key is called where people read: sizes come with their unit.
+std::string title_text(std::string key) {
+  if (key.ends_with("_bytes")) key.resize(key.size() - 6);
+  std::ranges::transform(key, key.begin(), [](char c) { return c == '_' ? ' ' : c; });
+  return key;
+}
+
+}  // namespace
+
+std::string lines_text(const Json& document) {
+  std::size_t width = 0;
+  for (const auto& [key, value] : document.items())
+    width = std::max(width, title_text(key).size() + 2);
+  std::string text;
+  for (const auto& [key, value] : document.items()) {
+    auto title = title_text(key) + ":";
+    title.resize(width, ' ');
+    text += title + cell_text(key, value) + "\n";
+  }
+  return text;
+}
+
 std::string table_text(const Json& rows, const std::vector<std::string>& wanted) {
   auto columns = wanted;
   if (columns.empty() && !rows.empty())
     for (const auto& [key, value] : rows.front().items()) columns.push_back(key);
   std::vector<std::vector<std::string>> lines(1);
-  for (const auto& column : columns) {
-    auto title = column;
-    if (title.ends_with("_bytes")) title.resize(title.size() - 6);
-    std::ranges::transform(title, title.begin(), [](char c) { return c == '_' ? ' ' : c; });
-    lines[0].push_back(title);
-  }
+  for (const auto& column : columns) lines[0].push_back(title_text(column));
   for (const auto& row : rows) {
     auto& line = lines.emplace_back();
     for (const auto& column : columns)
@@ -130,8 +150,7 @@ void Context::show(const Json& document, const std::vector<std::string>& columns
   } else if (document.is_array()) {
     std::fputs(document.empty() ? "none\n" : table_text(document, columns).c_str(), stdout);
   } else {
-    for (const auto& [key, value] : document.items())
-      std::printf("%s: %s\n", key.c_str(), cell_text(key, value).c_str());
+    std::fputs(lines_text(document).c_str(), stdout);
   }
 }
 

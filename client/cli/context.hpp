@@ -51,6 +51,8 @@ class Context {
 
 // {"error":{"code","message","hint"}} with --json, else lines. Gives the exit code.
 int report(const Globals& globals, const Error& error);
+// One object, a line for each key, values under each other.
+std::string lines_text(const Json& document);
 std::string table_text(const Json& rows, const std::vector<std::string>& columns);
 std::string cell_text(const std::string& key, const Json& value);
 

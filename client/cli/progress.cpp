@@ -15,20 +15,20 @@ constexpr std::size_t kBarWidth = 30;
 
 }  // namespace
 
+std::string bar_text(std::uint64_t done, std::uint64_t total) {
+  const double part =
+      total == 0 ? 0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
+  const auto full = static_cast<std::size_t>(part * kBarWidth);
+  return "[" + std::string(full, '#') + std::string(kBarWidth - full, '.') + "] " +
+         std::to_string(static_cast<int>(part * 100)) + " %";
+}
+
 std::string progress_text(const std::string& what, std::uint64_t done_bytes,
                           std::uint64_t total_bytes, double seconds) {
-  const double part =
-      total_bytes == 0
-          ? 0
-          : std::min(1.0, static_cast<double>(done_bytes) / static_cast<double>(total_bytes));
   const auto rate =
       seconds > 0 ? static_cast<std::uint64_t>(static_cast<double>(done_bytes) / seconds) : 0;
   auto text = what + " ";
-  if (total_bytes > 0) {
-    const auto full = static_cast<std::size_t>(part * kBarWidth);
-    text += "[" + std::string(full, '#') + std::string(kBarWidth - full, '.') + "] " +
-            std::to_string(static_cast<int>(part * 100)) + " % ";
-  }
+  if (total_bytes > 0) text += bar_text(done_bytes, total_bytes) + " ";
   text += size_text(done_bytes);
   if (total_bytes > 0) text += " of " + size_text(total_bytes);
   text += ", " + size_text(rate) + "/s";

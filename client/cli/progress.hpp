@@ -8,6 +8,8 @@
 
 namespace square::cli {
 
+// "[####....] 42 %"
+std::string bar_text(std::uint64_t done, std::uint64_t total);
 std::string progress_text(const std::string& what, std::uint64_t done_bytes,
                           std::uint64_t total_bytes, double seconds);
 

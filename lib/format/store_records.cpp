@@ -142,14 +142,12 @@ ByteVector encode(const CheckpointHeader& header) {
   return versioned([&](Writer& out) {
     out.put(header.epoch);
     put(out, header.tail);
-    put(out, header.index);
   });
 }
 Result<CheckpointHeader> decode_checkpoint_header(Bytes bytes) {
   return decode<CheckpointHeader>(bytes, "checkpoint", [](Reader& in, CheckpointHeader& header) {
     in.get(header.epoch);
     get(in, header.tail);
-    get(in, header.index);
   });
 }
 

@@ -47,8 +47,7 @@ struct VolumeRecord {
 // What a checkpoint says beside its files.
 struct CheckpointHeader {
   Epoch epoch;          // of the term that made it
-  LanePoint tail;       // recovery reads the lane from here
-  LanePoint index;      // the index in the files has taken the lane at least up to here
+  LanePoint tail;       // recovery reads the lane from here: the files hold all below
   bool operator==(const CheckpointHeader&) const = default;
 };
 

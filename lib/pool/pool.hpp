@@ -217,7 +217,7 @@ class Pool : public journal::JournalDisks {
   // ---- freeing
   // In use and not open, of data classes, with every stripe in the index: for the cleaner.
   std::vector<SegmentId> closed_segments() const;
-  // Nothing needs it any more (PROTOCOL 3, "Freeing", up to the checkpoint). It is discarded and
+  // Nothing needs it any more (docs/protocol.md, section 3, "Freeing", up to the checkpoint). It is discarded and
   // reused after the next write_checkpoint that starts from now, and after its readers are gone.
   void release_segment(SegmentId segment);
 

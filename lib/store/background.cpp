@@ -29,6 +29,7 @@ Engine::Impl::Impl(env::Env env, EngineOptions options, index::KvFactory& index_
 }
 
 void Engine::Impl::start_background() {
+  serving_ = true;
   arm_tick();
   scope_.spawn(background());
 }
@@ -139,9 +140,11 @@ Async<> Engine::Impl::checkpoint_locked() {
   auto covered = core_.ledger.begin_checkpoint();
   format::CheckpointHeader header;
   header.epoch = epoch_;
-  header.index = core_.index->lane_point(0);
-  const auto tail = core_.ledger.tail_without(covered, core_.lane->durable());
-  header.tail = core_.lane->point_at(tail);
+  // The index holds all below the tail; it says so itself, so that the local copy of this very state
+  // is good enough for the next start.
+  header.tail = core_.index_point().second;
+  const auto tail = header.tail.position;
+  SQ_CO_TRY(core_.index->set_lane_point(0, header.tail));
   auto export_files = [index = core_.index.get()] {
     return std::make_optional(index->kv().export_files());
   };
@@ -195,8 +198,9 @@ Task<void> Engine::Impl::stop() {
   while (visits_ > 0) co_await idle_.wait();
   core_.work.set();
   co_await scope_.join();
-  if (!core_.failed && core_.lane != nullptr) {
-    // A courtesy for the next start; what is acknowledged is in the journal anyhow.
+  if (!core_.failed && serving_) {
+    // A courtesy for the next start; what is acknowledged is in the journal anyhow. Never after a
+    // start that failed: what it has seen so far may be less than what is there.
     for (auto& [id, each] : groups_)
       while (!core_.failed && each->unplaced_bytes() > 0)
         if (!(co_await each->destage_once()).ok()) break;

@@ -112,7 +112,7 @@ Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
   }
   record.stripes = placed.stripes;
   SQ_CO_TRY(auto hold, co_await append_held(core_, record, journal::Reserve::kPlacement));
-  SQ_CO_TRY(core_.index->apply_move(record, std::nullopt));
+  SQ_CO_TRY(core_.index->apply_move(record, core_.index_point()));
   for (const auto& stripe : placed.stripes) core_.pool->stripe_is_indexed(stripe);
   core_.ledger.applied(std::move(hold));
   co_return {};

@@ -39,6 +39,11 @@ struct Core {
     return tag;
   }
 
+  // Everything below is in the index: what the index says of itself with each change.
+  std::pair<std::uint16_t, format::LanePoint> index_point() const {
+    return {0, lane->point_at(ledger.unapplied_from(lane->durable()))};
+  }
+
   // The first failure counts. Everything that waits learns of it.
   void fail(Error error) {
     if (failed) return;

@@ -62,8 +62,11 @@ class Engine::Impl : public pool::StripeCatalog {
   Async<std::unique_ptr<index::Index>> import_index(const pool::Checkpoint& checkpoint);
   Group& group(GroupId id);
   Result<> replay(const journal::RecoveredLane& lane);
-  Result<> replay_record(const journal::DurableRecord& record,
-                         std::vector<std::pair<format::MoveRecord, LanePosition>>& moves);
+  struct ReplayedMove {
+    format::MoveRecord move;
+    LaneLedger::Hold hold;
+  };
+  Result<> replay_record(const journal::DurableRecord& record, std::vector<ReplayedMove>& moves);
 
   Task<void> background();
   Async<bool> background_round();
@@ -88,6 +91,7 @@ class Engine::Impl : public pool::StripeCatalog {
   bool tick_ = false;       // a second has passed: small leftovers are destaged too
   bool want_checkpoint_ = false;
   std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
+  bool serving_ = false;    // recovery is complete
   bool stopping_ = false;
   bool stopped_ = false;
   env::Loop::TimerId timer_;

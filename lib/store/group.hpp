@@ -171,6 +171,7 @@ class Group {
     Sequence last;
   };
   std::vector<Term> terms_;            // of the records replayed
+  Sequence commit_seen_;               // the highest that any of them calls acknowledged
   Sequence wanted_applied_;            // somebody waits for it
 
   MemoryMap memory_;

@@ -1,4 +1,5 @@
 // A group's log: sequences, order, commit, and what committed operations do to the group's tables.
+#include "base/planted.hpp"
 #include "store/group.hpp"
 #include "store/local_leg.hpp"
 
@@ -81,6 +82,7 @@ Task<void> Group::send(Logged logged) {
     co_return;
   }
   logged->durable = true;
+  if (SQ_PLANTED("ack_out_of_order")) finish(logged, {});
   advance();
 }
 
@@ -184,8 +186,7 @@ Result<> Group::apply_ready() {
       operations.push_back(logged->operation);
       stripes.insert(stripes.end(), logged->stripes.begin(), logged->stripes.end());
     }
-    SQ_TRY(core_.index->apply(operations, stripes, std::pair{std::uint16_t{0},
-                                                             core_.lane->durable_point()}));
+    SQ_TRY(core_.index->apply(operations, stripes, core_.index_point()));
     for (const auto& stripe : stripes) core_.pool->stripe_is_indexed(stripe);
     for (std::size_t i = 0; i < operations.size(); ++i) {
       const auto logged = std::move(pending_.front());

@@ -1,4 +1,5 @@
 // Recovery of a group: what the index holds, then the lane's records, then a term mark.
+#include "base/planted.hpp"
 #include "base/probe.hpp"
 #include "store/group.hpp"
 
@@ -23,7 +24,7 @@ Result<> Group::restore() {
 // term mark voids what an older term left behind above its last sequence.
 Result<> Group::replay(const format::Operation& operation, std::vector<Buffer> stored,
                        std::vector<format::StripeDescriptor> stripes, LanePosition position) {
-  if (operation.type == OperationType::kTermMark) {
+  if (operation.type == OperationType::kTermMark && !SQ_PLANTED("void_tail_kept")) {
     const auto& term = std::get<format::TermBody>(operation.body);
     for (auto it = replay_.upper_bound(term.last); it != replay_.end();) {
       const bool older = it->second->operation.epoch.number < operation.epoch.number;
@@ -31,9 +32,12 @@ Result<> Group::replay(const format::Operation& operation, std::vector<Buffer> s
     }
     terms_.push_back({operation.epoch.number, term.last});
   }
+  commit_seen_ = std::max(commit_seen_, operation.commit);
   if (operation.sequence <= applied_) return {};
   for (const auto& term : terms_)
-    if (operation.epoch.number < term.epoch && operation.sequence > term.last) return {};
+    if (operation.epoch.number < term.epoch && operation.sequence > term.last &&
+        !SQ_PLANTED("void_tail_kept"))
+      return {};
   auto& logged = replay_[operation.sequence];
   if (logged != nullptr && logged->operation.epoch != operation.epoch)
     return Error{Code::kCorrupt, "two terms claim operation " +
@@ -68,21 +72,28 @@ Result<> Group::adopt_tail() {
     if (core_.write_buffer.try_acquire(held)) logged->held_bytes = held;
     for (const auto& stripe : logged->stripes) SQ_TRY(core_.pool->adopt(stripe));
     incarnation_ = logged->operation.incarnation;
+    epoch_ = logged->operation.epoch;
     pending_.push_back(logged);
     ++replayed_;
     SQ_TRY(enter(logged));
   }
   replay_.clear();
+  // What was acknowledged once must be here: a hole below it is damage, never the end of the log.
+  if (commit_ < commit_seen_)
+    return Error{Code::kDataLoss,
+                 "group " + std::to_string(id_.value) + ": the journal says that operations up to " +
+                     std::to_string(commit_seen_.value) + " were acknowledged, but only " +
+                     std::to_string(commit_.value) + " are there"};
   handed_ = last_ = commit_;
   return {};
 }
 
 Async<> Group::begin_term(Epoch epoch) {
-  epoch_ = epoch;
+  const auto old_epoch = std::exchange(epoch_, epoch);
   const bool fresh = commit_ == Sequence{};
   if (fresh) incarnation_ = Incarnation(core_.env.random.draw<std::uint64_t>());
   serving_ = true;
-  Draft mark{OperationType::kTermMark, format::TermBody{{}, commit_, chain_}, {}};
+  Draft mark{OperationType::kTermMark, format::TermBody{old_epoch, commit_, chain_}, {}};
   SQ_CO_TRY(co_await log(std::move(mark)));
   if (next_volume_ == 1 && volumes_.empty()) {
     const format::GroupRecord record{incarnation_, next_volume_};

@@ -115,10 +115,11 @@ Async<> Group::open_session(SessionId session) {
 
 Async<> Group::end_session(SessionId session) {
   if (!sessions_.known(session)) co_return Error{Code::kNotFound, "the session is not known"};
-  Draft draft{OperationType::kSessionEnd, format::SessionEndBody{session}, {}};
-  SQ_CO_TRY(co_await log(std::move(draft)));
+  // Known by its record or by its window until both are gone: never as a session without a past.
   Draft gone{OperationType::kDeleteRecord, format::RecordBody{format::session_key(session), {}}, {}};
   SQ_CO_TRY(co_await log(std::move(gone)));
+  Draft draft{OperationType::kSessionEnd, format::SessionEndBody{session}, {}};
+  SQ_CO_TRY(co_await log(std::move(draft)));
   co_return {};
 }
 

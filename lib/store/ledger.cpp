@@ -4,35 +4,35 @@
 
 namespace square::store {
 
+namespace {
+
+void erase_one(std::multiset<LanePosition>& positions, LanePosition position,
+               std::string_view what) {
+  const auto found = positions.find(position);
+  SQ_CHECK(found != positions.end(), what);
+  positions.erase(found);
+}
+
+}  // namespace
+
 void LaneLedger::Hold::release() {
   if (ledger_ == nullptr) return;
-  auto& positions = ledger_->positions_;
-  const auto found = positions.find(position_);
-  SQ_CHECK(found != positions.end(), "a lane position was released twice");
-  positions.erase(found);
+  erase_one(applied_ ? ledger_->uncovered_ : ledger_->unapplied_, position_,
+            "a lane position was released twice");
   ledger_ = nullptr;
 }
 
 LaneLedger::Hold LaneLedger::claim(LanePosition position) {
-  const auto found = arrived_.find(position);
-  SQ_CHECK(found != arrived_.end(), "a record was claimed that never became durable");
-  arrived_.erase(found);
+  erase_one(arrived_, position, "a record was claimed that never became durable");
   return Hold(*this, position);
 }
 
-LanePosition LaneLedger::tail_without(const std::vector<Hold>& covered,
-                                      LanePosition otherwise) const {
-  std::multiset<LanePosition> without;
-  for (const auto& hold : covered) without.insert(hold.position_);
-  auto skip = without.begin();
-  for (const auto position : positions_) {
-    if (skip != without.end() && *skip == position) {
-      ++skip;
-      continue;
-    }
-    return std::min(position, otherwise);
+void LaneLedger::applied(Hold hold) {
+  if (!std::exchange(hold.applied_, true)) {
+    erase_one(unapplied_, hold.position_, "a record was applied twice");
+    uncovered_.insert(hold.position_);
   }
-  return otherwise;
+  applied_.push_back(std::move(hold));
 }
 
 }  // namespace square::store

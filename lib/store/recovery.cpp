@@ -2,6 +2,7 @@
 // term mark in each group. Only after that anything is counted, shown, checkpointed or reused.
 #include <algorithm>
 
+#include "base/planted.hpp"
 #include "base/probe.hpp"
 #include "store/engine_impl.hpp"
 
@@ -39,8 +40,8 @@ Async<std::unique_ptr<index::Index>> Engine::Impl::import_index(
   co_return index::Index::open(std::move(kv));
 }
 
-// The local working copy counts only if it stands on the journal's chain, at or after the
-// checkpoint; else it burns, and the pool's copy takes its place.
+// The local working copy counts only if it stands on the journal's chain and holds everything below
+// the tail, where the journal begins; else it burns, and the pool's copy takes its place.
 Async<std::unique_ptr<index::Index>> Engine::Impl::usable_index(
     const std::optional<pool::Checkpoint>& from, const CheckpointHeader& header,
     const journal::RecoveredLane& lane) {
@@ -49,7 +50,8 @@ Async<std::unique_ptr<index::Index>> Engine::Impl::usable_index(
     auto local = index::Index::open(std::move(kv).value());
     if (local.ok()) {
       const auto point = (*local)->lane_point(0);
-      if (point.position >= header.index.position && on_chain(lane, point))
+      const bool whole = point.position >= header.tail.position && on_chain(lane, point);
+      if (whole || SQ_PLANTED("stale_index_accepted"))
         co_return std::move(local).value();
       SQ_PROBE("the local index did not stand on the journal's chain");
     }
@@ -67,9 +69,12 @@ Group& Engine::Impl::group(GroupId id) {
 
 Result<> Engine::Impl::replay_record(
     const journal::DurableRecord& record,
-    std::vector<std::pair<format::MoveRecord, LanePosition>>& moves) {
+    std::vector<ReplayedMove>& moves) {
   SQ_TRY(auto decoded, format::decode_record(record.bytes));
   const auto at = record.position;
+  // The local index may be ahead of the checkpoint: what it has taken must stay in the journal all
+  // the same, until a checkpoint holds it.
+  if (!SQ_PLANTED("index_ahead_not_held")) core_.ledger.applied(core_.ledger.hold(at));
   if (auto* operation = std::get_if<format::OperationRecord>(&decoded)) {
     return group(operation->operation.group)
         .replay(operation->operation, std::move(operation->payload), {}, at);
@@ -88,12 +93,12 @@ Result<> Engine::Impl::replay_record(
     return {};
   }
   if (auto* move = std::get_if<format::MoveRecord>(&decoded))
-    moves.emplace_back(std::move(*move), at);
+    moves.push_back({std::move(*move), core_.ledger.hold(at)});
   return {};
 }
 
 Result<> Engine::Impl::replay(const journal::RecoveredLane& lane) {
-  std::vector<std::pair<format::MoveRecord, LanePosition>> moves;
+  std::vector<ReplayedMove> moves;
   for (const auto& record : lane.records)
     SQ_TRY(replay_record(record, moves)
                .context("journal record at position " + std::to_string(record.position.value)));
@@ -104,14 +109,14 @@ Result<> Engine::Impl::replay(const journal::RecoveredLane& lane) {
   }
   // In lane order. They commute with the operations above: a move changes only where bytes are
   // found, and only for mappings that still name that extent at that place.
-  for (auto& [move, position] : moves) {
-    SQ_TRY(core_.index->apply_move(move, std::nullopt));
+  for (auto& [move, hold] : moves) {
+    SQ_TRY(core_.index->apply_move(move, core_.index_point()));
     for (const auto& stripe : move.stripes) {
       SQ_TRY(const auto held, core_.index->find_stripe(stripe.segment, stripe.generation,
                                                        stripe.stripe_block));
       if (held) SQ_TRY(core_.pool->adopt(*held, true));
     }
-    core_.ledger.applied(core_.ledger.hold(position));
+    core_.ledger.applied(std::move(hold));
   }
   return {};
 }

@@ -65,6 +65,8 @@ struct Totals {
     sum.checkpoints += report.checkpoints;
     sum.direct_writes += report.direct_writes;
     sum.moved_bytes += report.moved_bytes;
+    sum.heals += report.heals;
+    sum.rebuilt_bytes += report.rebuilt_bytes;
     sum.virtual_s += report.virtual_s;
     sum.events += report.events;
     sum.faults.add(report.faults);
@@ -75,14 +77,15 @@ void print(const Totals& totals) {
   const auto& s = totals.sum;
   std::printf("%llu seeds, %llu failed: %llu operations, %llu acknowledged, %llu unknown, %llu "
               "retried; %llu crashes, %llu inside recovery; %llu destages, %llu direct, %llu "
-              "checkpoints, %llu snapshots, %llu KiB moved; %.1f virtual s, %llu events; faults:",
+              "checkpoints, %llu snapshots, %llu KiB moved; %llu heals, %llu KiB rebuilt; %.1f virtual s, %llu events; faults:",
               (unsigned long long)totals.seeds, (unsigned long long)totals.failed,
               (unsigned long long)s.operations, (unsigned long long)s.acknowledged,
               (unsigned long long)s.unknown, (unsigned long long)s.retries,
               (unsigned long long)s.crashes, (unsigned long long)s.recovery_crashes,
               (unsigned long long)s.destages, (unsigned long long)s.direct_writes,
               (unsigned long long)s.checkpoints, (unsigned long long)s.snapshots,
-              (unsigned long long)s.moved_bytes >> 10, s.virtual_s, (unsigned long long)s.events);
+              (unsigned long long)s.moved_bytes >> 10, (unsigned long long)s.heals,
+              (unsigned long long)s.rebuilt_bytes >> 10, s.virtual_s, (unsigned long long)s.events);
   for (std::size_t i = 0; i < s.faults.fired.size(); ++i)
     if (s.faults.fired[i] != 0)
       std::printf(" %s=%llu", std::string(disk_fault_name(static_cast<DiskFault>(i))).c_str(),

@@ -121,6 +121,8 @@ Async<> EngineRun::carry_out(Write write) {
 void EngineRun::settle(const Write& write, const Result<>& result) {
   using Outcome = VolumeModel::Outcome;
   auto& model = volumes_[write.volume].model;
+  trace(std::to_string(write.began) + "] " +
+        (result.ok() ? std::string("ok") : result.error().message));
   auto outcome = Outcome::kDone;
   if (result.ok()) {
     ++report_.acknowledged;
@@ -142,6 +144,9 @@ Task<void> EngineRun::write_once() {
   write.began = tick();
   volumes_[write.volume].model.begin(write.first, write.count, write.token, write.began);
   in_flight_.push_back(write);
+  trace("[" + std::to_string(write.began) + " " + volumes_[write.volume].name + " " +
+        std::to_string(write.first) + "+" + std::to_string(write.count) + " token " +
+        std::to_string(write.token) + " request " + std::to_string(write.request.number.value));
   const auto result = co_await carry_out(write);
   std::erase_if(in_flight_, [&](const Write& other) { return other.began == write.began; });
   settle(write, result);
@@ -248,6 +253,8 @@ void EngineRun::retry_unknown() {
     if (write.request.session == SessionId{} || volumes_[write.volume].deleted) continue;
     ++report_.retries;
     const auto result = node_->process().run(carry_out(write));
+    trace("retried " + std::to_string(write.began) + ": " +
+          (result.ok() ? std::string("ok") : result.error().message));
     if (result.ok())
       volumes_[write.volume].model.end(write.first, write.count, write.token, write.began, tick(),
                                        VolumeModel::Outcome::kDone);
@@ -263,6 +270,7 @@ void EngineRun::note_engine_stats() {
   report_.checkpoints += stats.checkpoints;
   report_.direct_writes += stats.direct_writes;
   report_.moved_bytes += stats.moved_bytes;
+  report_.rebuilt_bytes += stats.pool.written_rebuild_bytes;
 }
 
 void EngineRun::round() {
@@ -354,6 +362,29 @@ void EngineRun::hurt_disks() {
   }
 }
 
+// Spares take over and fill, a scrub mends what rotted; then the pool promises m disks again.
+void EngineRun::let_it_heal() {
+  world_.run_for(std::chrono::seconds(3));
+  const auto& pool = node_->engine()->pool();
+  const auto whole = [&] {
+    const auto status = pool.status();
+    return status.members_missing == 0 && !status.rebuild.active;
+  };
+  if (pool.status().rebuild.active) world_.run_until(whole, std::chrono::hours(1));
+  if (!whole()) return;
+  if (auto started = node_->engine()->pool().start_scrub(); !started.ok())
+    return violation("scrub: " + started.error().message);
+  if (!world_.run_until([&] { return !pool.status().scrub.active; }, std::chrono::hours(1)))
+    return violation("the scrub came to no end within an hour");
+  if (!whole()) return;
+  const auto status = pool.status();
+  if (status.rebuild.stripes_lost != 0 || status.scrub.stripes_lost != 0)
+    return violation("stripes were lost within what the pool promises to survive");
+  trace("healed");
+  ++report_.heals;
+  std::fill(damaged_.begin(), damaged_.end(), false);
+}
+
 void EngineRun::quiet() {
   if (chance(15)) take_snapshot();
   if (!failed() && chance(30)) check_snapshots();
@@ -364,7 +395,9 @@ void EngineRun::quiet() {
     snapshots_.erase(snapshots_.begin() + static_cast<std::ptrdiff_t>(at));
   }
   if (!failed() && chance(10)) change_volumes();
-  if (!failed() && chance(10)) hurt_disks();
+  if (!failed() && chance(15)) hurt_disks();
+  if (!failed() && chance(20) && std::ranges::find(damaged_, true) != damaged_.end())
+    let_it_heal();
   if (!failed() && chance(15)) {
     const auto done = node_->process().run(node_->engine()->checkpoint());
     if (!done.ok() && done.code() != Code::kNoSpace)

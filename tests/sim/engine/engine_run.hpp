@@ -22,6 +22,7 @@ struct RunOptions {
 struct RunReport {
   std::uint64_t operations = 0, acknowledged = 0, unknown = 0, refused_full = 0;
   std::uint64_t crashes = 0, recovery_crashes = 0, restarts = 0, retries = 0, snapshots = 0;
+  std::uint64_t heals = 0, rebuilt_bytes = 0;
   std::uint64_t destages = 0, checkpoints = 0, direct_writes = 0, moved_bytes = 0;
   FaultCounts faults;
   double virtual_s = 0;
@@ -68,6 +69,7 @@ class EngineRun {
   void check_snapshots();
   void change_volumes();
   void hurt_disks();
+  void let_it_heal();
   void check_everything();
   void retry_unknown();
   void note_engine_stats();

@@ -29,6 +29,7 @@ void VolumeModel::end(std::uint64_t first, std::uint64_t count, std::uint64_t to
     });
     SQ_CHECK(self != sector.end(), "the model lost a write");
     if (outcome == Outcome::kNotDone) {
+      past_[i].push_back(*self);
       sector.erase(self);
       continue;
     }
@@ -37,13 +38,38 @@ void VolumeModel::end(std::uint64_t first, std::uint64_t count, std::uint64_t to
     // What had ended before this one began is overwritten.
     for (auto& entry : sector)
       if (entry.ended <= began && entry.replaced == kNever) entry.replaced = now;
-    forget(sector);
+    forget(i);
   }
 }
 
-void VolumeModel::forget(Sector& sector) const {
+void VolumeModel::forget(std::size_t sector) {
   const auto oldest = reading_.empty() ? kNever - 1 : *reading_.begin();
-  std::erase_if(sector, [&](const Entry& entry) { return entry.replaced <= oldest; });
+  std::erase_if(sectors_[sector], [&](const Entry& entry) {
+    if (entry.replaced > oldest) return false;
+    past_[sector].push_back(entry);
+    return true;
+  });
+}
+
+std::string VolumeModel::describe(std::size_t sector, Bytes bytes) const {
+  std::array<std::byte, kSectorBytes> expected;
+  std::string text = "sector " + std::to_string(sector) + " may have:";
+  const auto add = [&](const Entry& entry) {
+    text += " " + std::to_string(entry.token) + " [" + std::to_string(entry.began) + ", " +
+            (entry.ended == kNever ? "-" : std::to_string(entry.ended)) + ")";
+  };
+  for (const auto& entry : sectors_[sector]) add(entry);
+  text += "; it shows ";
+  if (const auto past = past_.find(sector); past != past_.end()) {
+    for (const auto& entry : past->second) {
+      fill_sector(entry.token, expected);
+      if (!std::equal(bytes.begin(), bytes.end(), expected.begin())) continue;
+      add(entry);
+      return text + ", replaced at " + std::to_string(entry.replaced);
+    }
+  }
+  const bool zeros = std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
+  return text + (zeros ? "zeros" : "bytes that were never written to it");
 }
 
 std::optional<std::string> VolumeModel::check(std::uint64_t first, Bytes bytes,
@@ -59,23 +85,22 @@ std::optional<std::string> VolumeModel::check(std::uint64_t first, Bytes bytes,
       return std::equal(got.begin(), got.end(), expected.begin());
     });
     if (shown == sector.end())
-      return "sector " + std::to_string(first + at / kSectorBytes) + " shows none of the " +
-             std::to_string(sector.size()) + " contents that it may have";
+      return describe(first + at / kSectorBytes, got);
     const auto token = shown->token;
     for (auto& entry : sector)
       if (entry.token != token && entry.ended <= began && entry.replaced == kNever)
         entry.replaced = now;
-    forget(sector);
+    forget(first + at / kSectorBytes);
   }
   return std::nullopt;
 }
 
 void VolumeModel::crashed(std::uint64_t now) {
   reading_.clear();
-  for (auto& sector : sectors_) {
-    for (auto& entry : sector)
+  for (std::size_t i = 0; i < sectors_.size(); ++i) {
+    for (auto& entry : sectors_[i])
       if (entry.ended == kNever) entry.ended = now;
-    forget(sector);
+    forget(i);
   }
 }
 

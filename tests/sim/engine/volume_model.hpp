@@ -52,9 +52,12 @@ class VolumeModel {
     std::uint64_t replaced = kNever;  // a read that began earlier may still show it
   };
   using Sector = std::vector<Entry>;
-  void forget(Sector& sector) const;
+  void forget(std::size_t sector);
+  // For the message: which of the sector's earlier contents these bytes are.
+  std::string describe(std::size_t sector, Bytes bytes) const;
 
   std::vector<Sector> sectors_;
+  std::map<std::size_t, Sector> past_;    // what each sector can no longer show
   std::multiset<std::uint64_t> reading_;  // when the reads in flight began
 };
 

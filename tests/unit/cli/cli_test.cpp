@@ -106,8 +106,16 @@ TEST_CASE("tables align, sizes are for people") {
         "name    size      note\na       1.00 MiB  -\nlonger  5 B       x\n");
 }
 
+TEST_CASE("one object is shown as lines, sizes with their unit") {
+  CHECK(lines_text(
+            Json{{"name", "v"}, {"used_bytes", 1048576u}, {"stripes_lost", 0}, {"ok", true}}) ==
+        "name:         v\nused:         1.00 MiB\nstripes lost: 0\nok:           yes\n");
+}
+
 TEST_CASE("progress says how much, how fast and how long") {
   CHECK(progress_text("import v", 50u << 20, 100u << 20, 5) ==
         "import v [###############...............] 50 % 50.0 MiB of 100 MiB, 10.0 MiB/s, 5 s left");
+  CHECK(bar_text(0, 0) == "[..............................] 0 %");
+  CHECK(bar_text(7, 7) == "[##############################] 100 %");
   CHECK(progress_text("import v", 0, 0, 0) == "import v 0 B, 0 B/s");
 }

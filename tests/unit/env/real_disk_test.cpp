@@ -85,32 +85,32 @@ Task<void> note_flush(env::Disk& disk, std::vector<Result<>>& results) {
 
 }  // namespace
 
-TEST_CASE("disks on a file system keep the contract, with io_uring") {
+TEST_CASE("disks on a file system keep the contract, with io_uring", "[threads]") {
   DiskFixture fixture(env::DiskEngine::kUring);
   conformance::check_disk(fixture);
 }
 
-TEST_CASE("disks on a file system keep the contract, with threads") {
+TEST_CASE("disks on a file system keep the contract, with threads", "[threads]") {
   DiskFixture fixture(env::DiskEngine::kThreads);
   conformance::check_disk(fixture);
 }
 
-TEST_CASE("disks in memory keep the contract, on the loop and on threads") {
+TEST_CASE("disks in memory keep the contract, on the loop and on threads", "[threads]") {
   DiskFixture fixture(env::DiskEngine::kAuto, kMemoryFolder);
   conformance::check_disk(fixture);
 }
 
-TEST_CASE("disks in memory keep the contract, with io_uring") {
+TEST_CASE("disks in memory keep the contract, with io_uring", "[threads]") {
   DiskFixture fixture(env::DiskEngine::kUring, kMemoryFolder);
   conformance::check_disk(fixture);
 }
 
-TEST_CASE("disks keep the contract on a loop that spins") {
+TEST_CASE("disks keep the contract on a loop that spins", "[threads]") {
   DiskFixture fixture(env::DiskEngine::kUring, ".", env::AsioLoopOptions{.spin_max = 50us});
   conformance::check_disk(fixture);
 }
 
-TEST_CASE("what is no disk is refused, and the reason says what it is") {
+TEST_CASE("what is no disk is refused, and the reason says what it is", "[threads]") {
   DiskFixture fixture;
   const auto path = fixture.folder().path("it");
   SECTION("a file that stores nothing") {
@@ -136,7 +136,7 @@ TEST_CASE("what is no disk is refused, and the reason says what it is") {
   }
 }
 
-TEST_CASE("a disk can be opened only once at a time") {
+TEST_CASE("a disk can be opened only once at a time", "[threads]") {
   DiskFixture fixture;
   const auto path = test::make_sized_file(fixture.folder(), "it", 8192);
   auto first = fixture.open(path);
@@ -146,7 +146,7 @@ TEST_CASE("a disk can be opened only once at a time") {
   CHECK(fixture.open(path).ok());
 }
 
-TEST_CASE("a path that no longer names the opened file is noticed") {
+TEST_CASE("a path that no longer names the opened file is noticed", "[threads]") {
   DiskFixture fixture;
   const auto path = test::make_sized_file(fixture.folder(), "it", 8192);
   auto disk = fixture.open(path);
@@ -179,7 +179,7 @@ TEST_CASE("a path that no longer names the opened file is noticed") {
   }
 }
 
-TEST_CASE("what the kernel refuses comes back as kIo from every engine") {
+TEST_CASE("what the kernel refuses comes back as kIo from every engine", "[threads]") {
   // A descriptor that may not be written: the kernel answers EBADF.
   test::RealFixture fixture;
   test::TemporaryFolder folder(".");
@@ -207,7 +207,7 @@ TEST_CASE("what the kernel refuses comes back as kIo from every engine") {
   }
 }
 
-TEST_CASE("a flush error fails the disk for good, in every engine") {
+TEST_CASE("a flush error fails the disk for good, in every engine", "[threads]") {
   test::RealFixture fixture;
   env::ThreadBackend threads(fixture.loop());
   auto uring = env::UringBackend::create(fixture.loop(), threads);
@@ -231,7 +231,8 @@ TEST_CASE("a flush error fails the disk for good, in every engine") {
   }
 }
 
-TEST_CASE("the caller of a request that hangs goes on at the deadline, its memory does not") {
+TEST_CASE("the caller of a request that hangs goes on at the deadline, its memory does not",
+          "[threads]") {
   const auto live_before = buffer_bytes_live();
   {
     HeldFixture fixture(20ms);
@@ -265,7 +266,8 @@ TEST_CASE("the caller of a request that hangs goes on at the deadline, its memor
   CHECK(buffer_bytes_live() == live_before);
 }
 
-TEST_CASE("the ring does not wait for a device that hangs, and never frees what it may write") {
+TEST_CASE("the ring does not wait for a device that hangs, and never frees what it may write",
+          "[threads]") {
   // A pipe that nobody writes to: the ring's read waits for ever.
   int pipe[2];
   REQUIRE(::pipe(pipe) == 0);
@@ -291,7 +293,8 @@ TEST_CASE("the ring does not wait for a device that hangs, and never frees what 
   ::close(pipe[1]);
 }
 
-TEST_CASE("an abandoned pool leaves its threads behind, and drops what has not started") {
+TEST_CASE("an abandoned pool leaves its threads behind, and drops what has not started",
+          "[threads]") {
   struct Shared {
     std::atomic<bool> started{false}, go{false}, ended{false};
   };
@@ -319,7 +322,7 @@ TEST_CASE("an abandoned pool leaves its threads behind, and drops what has not s
   shared->ended.wait(false);
 }
 
-TEST_CASE("requests that are answered in time do not run into a deadline") {
+TEST_CASE("requests that are answered in time do not run into a deadline", "[threads]") {
   HeldFixture fixture(20ms);
   const auto body = [&]() -> Task<void> {
     for (int i = 0; i < 20; ++i) {
@@ -332,7 +335,7 @@ TEST_CASE("requests that are answered in time do not run into a deadline") {
   CHECK_FALSE(fixture.disk->failed());
 }
 
-TEST_CASE("flushes run one at a time, and those that wait share the next") {
+TEST_CASE("flushes run one at a time, and those that wait share the next", "[threads]") {
   HeldFixture fixture;
   std::vector<Result<>> results;
   const auto body = [&]() -> Task<void> {
@@ -376,7 +379,7 @@ TEST_CASE("flushes run one at a time, and those that wait share the next") {
   fixture.run(body());
 }
 
-TEST_CASE("a request that the device cut short goes on where it stopped") {
+TEST_CASE("a request that the device cut short goes on where it stopped", "[threads]") {
   env::DiskRequest request;
   request.op = env::DiskOp::kRead;
   request.size = 16384;
@@ -406,7 +409,7 @@ TEST_CASE("a request that the device cut short goes on where it stopped") {
   }
 }
 
-TEST_CASE("a disk may go away on an ending loop while requests wait") {
+TEST_CASE("a disk may go away on an ending loop while requests wait", "[threads]") {
   std::optional<HeldFixture> fixture;
   fixture.emplace();
   {

@@ -9,17 +9,17 @@
 using namespace square;
 using namespace std::chrono_literals;
 
-TEST_CASE("the real loop keeps the contract of loops") {
+TEST_CASE("the real loop keeps the contract of loops", "[threads]") {
   test::RealFixture fixture;
   conformance::check_loop(fixture);
 }
 
-TEST_CASE("the real loop keeps the contract of loops when it spins") {
+TEST_CASE("the real loop keeps the contract of loops when it spins", "[threads]") {
   test::RealFixture fixture(env::AsioLoopOptions{.ready_per_turn_max = 1, .spin_max = 50us});
   conformance::check_loop(fixture);
 }
 
-TEST_CASE("a loop that was stopped before it ran returns at once, and runs again") {
+TEST_CASE("a loop that was stopped before it ran returns at once, and runs again", "[threads]") {
   env::AsioLoop loop;
   loop.stop();
   loop.run();
@@ -32,14 +32,14 @@ TEST_CASE("a loop that was stopped before it ran returns at once, and runs again
   CHECK(ran == 1);
 }
 
-TEST_CASE("another thread may stop the loop") {
+TEST_CASE("another thread may stop the loop", "[threads]") {
   env::AsioLoop loop;
   std::thread other([&] { loop.stop(); });
   loop.run();
   other.join();
 }
 
-TEST_CASE("a loop that is ending runs nothing that was posted") {
+TEST_CASE("a loop that is ending runs nothing that was posted", "[threads]") {
   int ran = 0;
   {
     env::AsioLoop loop;
@@ -54,7 +54,7 @@ TEST_CASE("a loop that is ending runs nothing that was posted") {
   CHECK(ran == 0);
 }
 
-TEST_CASE("work on helpers ends before the loop does, and its end may go unheard") {
+TEST_CASE("work on helpers ends before the loop does, and its end may go unheard", "[threads]") {
   std::atomic<bool> worked{false};
   bool heard = false;
   {
@@ -73,7 +73,7 @@ TEST_CASE("work on helpers ends before the loop does, and its end may go unheard
   CHECK_FALSE(heard);
 }
 
-TEST_CASE("signals call back from the loop, each time") {
+TEST_CASE("signals call back from the loop, each time", "[threads]") {
   env::AsioLoop loop;
   int hangups = 0;
   loop.on_signal(SIGHUP, [&] {
@@ -87,7 +87,7 @@ TEST_CASE("signals call back from the loop, each time") {
   CHECK(hangups == 2);
 }
 
-TEST_CASE("a busy queue does not starve timers") {
+TEST_CASE("a busy queue does not starve timers", "[threads]") {
   env::AsioLoop loop;
   bool fired = false;
   std::function<void()> again = [&] {

@@ -99,12 +99,12 @@ bool contains(const std::string& text, std::string_view part) {
 
 }  // namespace
 
-TEST_CASE("TCP with TLS keeps the contract of transports") {
+TEST_CASE("TCP with TLS keeps the contract of transports", "[threads]") {
   ConformanceFixture fixture;
   conformance::check_transport(fixture);
 }
 
-TEST_CASE("each end knows whom the other's certificate names") {
+TEST_CASE("each end knows whom the other's certificate names", "[threads]") {
   ServerFixture fixture;
   fixture.issue("app7", "client/app7");
   auto& client = fixture.add("app7");
@@ -116,7 +116,8 @@ TEST_CASE("each end knows whom the other's certificate names") {
   CHECK(fixture.refused().empty());
 }
 
-TEST_CASE("a certificate that is not of this cell lets nobody in, and both ends hear why") {
+TEST_CASE("a certificate that is not of this cell lets nobody in, and both ends hear why",
+          "[threads]") {
   ServerFixture fixture;
   const auto now = fixture.loop().wall();
   const std::int64_t day = 86'400'000'000'000;
@@ -163,7 +164,8 @@ TEST_CASE("a certificate that is not of this cell lets nobody in, and both ends 
   }
 }
 
-TEST_CASE("certificates that cannot serve are refused at the start, and the reason names them") {
+TEST_CASE("certificates that cannot serve are refused at the start, and the reason names them",
+          "[threads]") {
   test::TlsFixture fixture;
   fixture.issue("n1", "node/n1");
   fixture.issue("n2", "node/n2");
@@ -209,7 +211,7 @@ TEST_CASE("certificates that cannot serve are refused at the start, and the reas
   }
 }
 
-TEST_CASE("a client that our own transport would not be is refused by the server") {
+TEST_CASE("a client that our own transport would not be is refused by the server", "[threads]") {
   ServerFixture fixture;
   RawClient client;
   std::string expected;
@@ -252,7 +254,8 @@ TEST_CASE("a client that our own transport would not be is refused by the server
   CHECK_FALSE(client.welcomed());
 }
 
-TEST_CASE("a reload of certificates is for new connections, and a bad one changes nothing") {
+TEST_CASE("a reload of certificates is for new connections, and a bad one changes nothing",
+          "[threads]") {
   ServerFixture fixture;
   fixture.issue("n4", "node/n4");
   auto& client = fixture.add("n4");
@@ -272,7 +275,7 @@ TEST_CASE("a reload of certificates is for new connections, and a bad one change
   }
 }
 
-TEST_CASE("what does not speak TLS is dropped, and the listener goes on") {
+TEST_CASE("what does not speak TLS is dropped, and the listener goes on", "[threads]") {
   ServerFixture fixture(env::TcpTransportOptions{.handshake_deadline = 50ms});
   fixture.issue("n2", "node/n2");
   auto& client = fixture.add("n2");
@@ -292,7 +295,8 @@ TEST_CASE("what does not speak TLS is dropped, and the listener goes on") {
   CHECK(fixture.connect_once(client).ok());
 }
 
-TEST_CASE("more connections than allowed are closed at once, and ended ones make room") {
+TEST_CASE("more connections than allowed are closed at once, and ended ones make room",
+          "[threads]") {
   env::TcpTransportOptions options;
   SECTION("alive") { options.connections_max = 2; }
   SECTION("in the handshake") { options.half_open_max = 2; }
@@ -311,7 +315,7 @@ TEST_CASE("more connections than allowed are closed at once, and ended ones make
   CHECK(fixture.connect_once(client).ok());
 }
 
-TEST_CASE("a listener outlives a shortage of file descriptors") {
+TEST_CASE("a listener outlives a shortage of file descriptors", "[threads]") {
   ServerFixture fixture;
   const int fd = fixture.plain_socket();  // waits to be accepted
   rlimit before{};
@@ -330,7 +334,7 @@ TEST_CASE("a listener outlives a shortage of file descriptors") {
   CHECK(fixture.connect_once(fixture.add("n2")).ok());
 }
 
-TEST_CASE("a server that accepts and says nothing runs into the client's time limit") {
+TEST_CASE("a server that accepts and says nothing runs into the client's time limit", "[threads]") {
   test::TlsFixture fixture;
   fixture.issue("n1", "node/n1");
   auto& client = fixture.add("n1");
@@ -348,7 +352,7 @@ TEST_CASE("a server that accepts and says nothing runs into the client's time li
   ::close(fd);
 }
 
-TEST_CASE("addresses that make no sense are refused") {
+TEST_CASE("addresses that make no sense are refused", "[threads]") {
   test::TlsFixture fixture;
   fixture.issue("n1", "node/n1");
   auto& transport = fixture.add("n1");
@@ -362,7 +366,7 @@ TEST_CASE("addresses that make no sense are refused") {
   CHECK(transport.listen("[::1]:0").ok());
 }
 
-TEST_CASE("a peer that resets the connection is an error, not an end") {
+TEST_CASE("a peer that resets the connection is an error, not an end", "[threads]") {
   ConformanceFixture fixture;
   const auto body = [&]() -> Task<void> {
     auto pair = co_await conformance::connect_pair(fixture);
@@ -382,7 +386,7 @@ TEST_CASE("a peer that resets the connection is an error, not an end") {
   fixture.run(body());
 }
 
-TEST_CASE("close wakes a writer whose peer does not read") {
+TEST_CASE("close wakes a writer whose peer does not read", "[threads]") {
   ConformanceFixture fixture;
   const auto body = [&]() -> Task<void> {
     auto pair = co_await conformance::connect_pair(fixture);
@@ -393,7 +397,7 @@ TEST_CASE("close wakes a writer whose peer does not read") {
   fixture.run(body());
 }
 
-TEST_CASE("keys are written for their owner's eyes only") {
+TEST_CASE("keys are written for their owner's eyes only", "[threads]") {
   test::TlsFixture fixture;
   struct stat st{};
   REQUIRE(::stat(fixture.folder().path("ca.key").c_str(), &st) == 0);

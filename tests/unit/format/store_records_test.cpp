@@ -30,7 +30,7 @@ TEST_CASE("a group's own records read back as they were written") {
   const SnapshotRecord snapshot{"before", {"a", "b"}};
   CHECK(*decode_snapshot_record(encode(snapshot)) == snapshot);
   CHECK(*decode_volume_record(encode(sample())) == sample());
-  const CheckpointHeader header{{3, 4}, {LanePosition(4096), {}}, {LanePosition(8192), {}}};
+  const CheckpointHeader header{{3, 4}, {LanePosition(4096), {}}};
   CHECK(*decode_checkpoint_header(encode(header)) == header);
 }
 

@@ -318,7 +318,7 @@ TEST_CASE_METHOD(Fixture, "everything is there again after reopening") {
   CHECK(index->snapshots(kGroup).size() == 1);
   CHECK(must(index->segment_uses()).size() == uses.size());
   REQUIRE(index->sessions(kGroup).size() == 1);
-  CHECK(index->sessions(kGroup)[0].contains(RequestNumber(6)));
+  CHECK(index->sessions(kGroup)[0].requests.contains(RequestNumber(6)));
   must(index->check());
 }
 
@@ -330,20 +330,20 @@ TEST_CASE_METHOD(Fixture, "a session's window tells done, not done and forgotten
   }
   apply(log, 2);
   auto window = index->sessions(kGroup).at(0);
-  CHECK(window.contains(RequestNumber(3)));
-  CHECK(window.contains(RequestNumber(5)));
-  CHECK_FALSE(window.contains(RequestNumber(4)));
-  CHECK_FALSE(window.forgotten(RequestNumber(4)));
+  CHECK(window.requests.contains(RequestNumber(3)));
+  CHECK(window.requests.contains(RequestNumber(5)));
+  CHECK_FALSE(window.requests.contains(RequestNumber(4)));
+  CHECK_FALSE(window.requests.forgotten(RequestNumber(4)));
   apply(log);
   window = index->sessions(kGroup).at(0);
-  CHECK(window.highest == RequestNumber(1500));
-  for (const auto number : {700u, 1400u, 1500u}) CHECK(window.contains(RequestNumber(number)));
+  CHECK(window.requests.highest == RequestNumber(1500));
+  for (const auto number : {700u, 1400u, 1500u}) CHECK(window.requests.contains(RequestNumber(number)));
   for (const auto number : {699u, 1029u, 1027u})
-    CHECK_FALSE(window.contains(RequestNumber(number)));
-  CHECK(window.forgotten(RequestNumber(20)));
-  CHECK_FALSE(window.contains(RequestNumber(5)));
-  CHECK(window.forgotten(RequestNumber(476)));
-  CHECK_FALSE(window.forgotten(RequestNumber(477)));
+    CHECK_FALSE(window.requests.contains(RequestNumber(number)));
+  CHECK(window.requests.forgotten(RequestNumber(20)));
+  CHECK_FALSE(window.requests.contains(RequestNumber(5)));
+  CHECK(window.requests.forgotten(RequestNumber(476)));
+  CHECK_FALSE(window.requests.forgotten(RequestNumber(477)));
   auto& end = log.add(OperationType::kSessionEnd, SessionEndBody{SessionId(1)});
   end.session = SessionId(1);
   apply(log);
