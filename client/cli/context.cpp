@@ -113,7 +113,8 @@ std::string lines_text(const Json& document) {
   for (const auto& [key, value] : document.items()) {
     auto title = title_text(key) + ":";
     title.resize(width, ' ');
-    text += title + cell_text(key, value) + "\n";
+    const auto shown = cell_text(key, value);
+    text += title + (shown.empty() ? "-" : shown) + "\n";
   }
   return text;
 }

@@ -13,9 +13,8 @@ namespace square::pool {
 namespace {
 
 Async<MemberDiskPtr> open_disk(env::Env env, std::string path, env::DiskOptions options) {
-  auto opened = co_await env.disks.open(path, options);
-  if (!opened.ok()) co_return std::move(opened).error().context("open disk " + path);
-  co_return std::make_shared<MemberDisk>(env.loop, std::move(opened).value());
+  SQ_CO_TRY(auto disk, co_await env.disks.open(std::move(path), options));
+  co_return std::make_shared<MemberDisk>(env.loop, std::move(disk));
 }
 
 Async<std::vector<MemberDiskPtr>> open_blank(env::Env env, std::vector<std::string> paths,

@@ -6,7 +6,8 @@ Each round: a load with many writes in flight, until at least 500 of them were a
 write buffer was destaged meanwhile; then kill -9 under that load; then the node is started, the load
 goes on for a moment over the restart, ends, and every block that was ever acknowledged, in this
 round or an earlier one, is read and compared. At the end the index is thrown away and comes back
-from the pool. SQUARE_KILL_ROUNDS: how many rounds (10). Where in the engine's work the kills fell is
+from the pool. SQUARE_KILL_ROUNDS: how many rounds (10). SQUARE_SCENARIO_FOLDER: where (tmpfs if
+there is one; then disks use threads, else io_uring). Where in the engine's work the kills fell is
 told by what the node says after the start and by the counters before the kill.
 """
 import json
@@ -146,6 +147,7 @@ def main():
     print(f"SQUARE_SEED={seed}")
     random.seed(seed)
     shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    shared = os.environ.get("SQUARE_SCENARIO_FOLDER", shared)
     folder = tempfile.mkdtemp(prefix="square_kill_", dir=shared)
     cell = Cell(build, os.path.join(folder, "cell"))
     try:

@@ -107,9 +107,13 @@ TEST_CASE("tables align, sizes are for people") {
 }
 
 TEST_CASE("one object is shown as lines, sizes with their unit") {
-  CHECK(lines_text(
-            Json{{"name", "v"}, {"used_bytes", 1048576u}, {"stripes_lost", 0}, {"ok", true}}) ==
-        "name:         v\nused:         1.00 MiB\nstripes lost: 0\nok:           yes\n");
+  CHECK(lines_text(Json{{"name", "v"},
+                        {"used_bytes", 1048576u},
+                        {"stripes_lost", 0},
+                        {"ok", true},
+                        {"why", ""}}) ==
+        "name:         v\nused:         1.00 MiB\nstripes lost: 0\nok:           yes\n"
+        "why:          -\n");
 }
 
 TEST_CASE("progress says how much, how fast and how long") {

@@ -146,6 +146,19 @@ TEST_CASE("a disk can be opened only once at a time", "[threads]") {
   CHECK(fixture.open(path).ok());
 }
 
+TEST_CASE("a disk that another process lets go of in time is waited for", "[threads]") {
+  test::RealFixture fixture;
+  const test::TemporaryFolder folder(".");
+  const auto path = test::make_sized_file(folder, "it", 8192);
+  env::RealDisks disks(fixture.loop(), 60s);
+  fixture.run([](env::RealDisks& all, env::Loop& loop, std::string file) -> Task<void> {
+    auto first = co_await all.open(file, {});
+    REQUIRE(first.ok());
+    loop.add_timer(loop.now() + 50ms, [&first] { *first = nullptr; });
+    CHECK((co_await all.open(file, {})).ok());
+  }(disks, fixture.loop(), path));
+}
+
 TEST_CASE("a path that no longer names the opened file is noticed", "[threads]") {
   DiskFixture fixture;
   const auto path = test::make_sized_file(fixture.folder(), "it", 8192);
