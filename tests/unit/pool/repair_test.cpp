@@ -273,7 +273,8 @@ TEST_CASE("a scrub finds rot, mends it, and finds nothing the second time") {
   REQUIRE(t.pool->start_scrub().ok());
   CHECK(t.pool->start_scrub().code() == Code::kBusy);
   // It is over when what it found is mended, not when it has looked at all.
-  while (t.pool->status().scrub.active) t.world.run_for(std::chrono::microseconds(10));
+  do t.world.run_for(std::chrono::microseconds(10));
+  while (t.pool->status().scrub.active);
   CHECK(t.pool->status().corruptions_found == 3);
   CHECK(t.pool->status().corruptions_repaired == 3);
   CHECK(t.pool->status().scrub.stripes > 30);
