@@ -83,6 +83,7 @@ struct Cluster {
     options.paths = paths;
     options.k = shape.k;
     options.m = shape.m;
+    options.journal_bytes = 4u << 20;
     return options;
   }
   OpenOptions open_options() const {
