@@ -143,8 +143,8 @@ Async<> Engine::Impl::checkpoint_locked() {
   auto covered = core_.ledger.begin_checkpoint();
   format::CheckpointHeader header;
   header.epoch = epoch_;
-  // The index holds all below the tail; it says so itself, so that the local copy of this very state
-  // is good enough for the next start.
+  // The index holds all below the tail; it says so itself, so that the local copy of this very
+  // state is good enough for the next start.
   header.tail = core_.index_point().second;
   const auto tail = header.tail.position;
   SQ_CO_TRY(core_.index->set_lane_point(0, header.tail));
@@ -185,9 +185,8 @@ pool::Pool::ReadFile Engine::Impl::reader_of(index::KvExport& files) {
   };
 }
 
-Async<Buffer> Engine::Impl::read_export(env::Loop& loop, index::KvExport& files,
-                                        index::KvFile file, std::uint64_t offset,
-                                        std::uint32_t size) {
+Async<Buffer> Engine::Impl::read_export(env::Loop& loop, index::KvExport& files, index::KvFile file,
+                                        std::uint64_t offset, std::uint32_t size) {
   auto read = [&files, file, offset, size] {
     return std::make_optional(files.read(file, offset, size));
   };

@@ -17,8 +17,8 @@ constexpr std::uint64_t kLivePercentMax = 90;  // a fuller segment gives too lit
 
 }  // namespace
 
-// A segment is free when its live bytes are 0 *and* no mapping, present or history, names any of its
-// extents. The pool reuses it after the next checkpoint, and after its readers.
+// A segment is free when its live bytes are 0 *and* no mapping, present or history, names any of
+// its extents. The pool reuses it after the next checkpoint, and after its readers.
 Result<> Engine::Impl::reclaim() {
   SQ_TRY(const auto uses, core_.index->segment_uses());
   std::map<SegmentId, std::uint64_t> live_bytes;
@@ -94,11 +94,16 @@ Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
     const pool::Pool::Verify verify = [&extent](Bytes bytes) {
       return codec::verify_stored(bytes, extent.from).ok();
     };
-    SQ_CO_TRY(auto stored, co_await core_.pool->read_place(extent.from.place,
-                                                           extent.from.stored_bytes, verify));
+    SQ_CO_TRY(auto stored,
+              co_await core_.pool->read_place(extent.from.place, extent.from.stored_bytes, verify));
     pool::StripeItem item;
-    item.extent = {extent.group,           extent.volume,           extent.offset,
-                   extent.from.plain_bytes, extent.from.stored_bytes, extent.from.id, 0};
+    item.extent = {extent.group,
+                   extent.volume,
+                   extent.offset,
+                   extent.from.plain_bytes,
+                   extent.from.stored_bytes,
+                   extent.from.id,
+                   0};
     core_.stats.moved_bytes += stored.size();
     item.bytes.push_back(std::move(stored));
     items.push_back(std::move(item));

@@ -1,10 +1,10 @@
 #pragma once
 // One storage server's engine on one loop: groups of volumes over one lane, one pool, one index.
 //
-// What an acknowledgement means (one leg; the mirror adds the second): when write(), zero(), trim(),
-// or any change of a volume or snapshot returns ok, it is flushed so that any m further disks may
-// go, it is visible to every later read, and it stays so after any crash. An error other than
-// kOutcomeUnknown means that it was not done and never will be.
+// What an acknowledgement means (one leg; the mirror adds the second): when write(), zero(),
+// trim(), or any change of a volume or snapshot returns ok, it is flushed so that any m further
+// disks may go, it is visible to every later read, and it stays so after any crash. An error other
+// than kOutcomeUnknown means that it was not done and never will be.
 
 #include <functional>
 #include <memory>
@@ -22,9 +22,10 @@ namespace square::store {
 struct EngineOptions {
   pool::OpenOptions pool;
   std::uint64_t write_buffer_bytes = 64u << 20;  // stored bytes acknowledged and not yet destaged
-  std::uint32_t direct_bytes_min = 256u << 10;   // an operation of this size gets a stripe of its own
-  std::uint32_t groups = 1;                      // made at first start; ids 1...
-  std::uint8_t frame_shift = 14;                 // frames of 16 KiB
+  std::uint32_t direct_bytes_min = 256u
+                                   << 10;  // an operation of this size gets a stripe of its own
+  std::uint32_t groups = 1;                // made at first start; ids 1...
+  std::uint8_t frame_shift = 14;           // frames of 16 KiB
   env::Duration checkpoint_interval = std::chrono::seconds(60);
 };
 
@@ -36,21 +37,21 @@ struct VolumeInfo {
   TenantId tenant;
   GroupId group;
   std::uint64_t size_bytes = 0;
-  std::uint64_t used_bytes = 0;     // mapped to content in the present
+  std::uint64_t used_bytes = 0;  // mapped to content in the present
   std::uint32_t extent_bytes = 64u << 10;
   VolumeState state = VolumeState::kReady;
 };
 
 struct CreateVolume {
-  std::string name;                  // [a-zA-Z0-9][a-zA-Z0-9._-]{0,127}
-  std::uint64_t size_bytes = 0;      // multiple of 4 KiB, up to 256 TiB
+  std::string name;                        // [a-zA-Z0-9][a-zA-Z0-9._-]{0,127}
+  std::uint64_t size_bytes = 0;            // multiple of 4 KiB, up to 256 TiB
   std::uint32_t extent_bytes = 64u << 10;  // power of two, 4 KiB to 1 MiB
   TenantId tenant{1};
   GroupId group{1};
 };
 
 struct SnapshotView {
-  std::string id;                    // "<group>-<sequence>", for people and commands
+  std::string id;  // "<group>-<sequence>", for people and commands
   std::string name;
   format::SnapshotId snapshot;
   GroupId group;
@@ -60,11 +61,11 @@ struct SnapshotView {
 
 // Who asks: a retry with the same pair is answered from the session table, never done twice.
 struct RequestId {
-  SessionId session;      // 0: not retryable
+  SessionId session;  // 0: not retryable
   RequestNumber number;
 };
 
-struct Extents {           // block status
+struct Extents {  // block status
   std::uint64_t offset = 0, length = 0;
   bool hole = false;
 };
@@ -91,8 +92,7 @@ class Engine {
   // Formats nothing: see pool::Pool::format. Recovers: checkpoint + journal, then a term mark. On
   // return the engine serves. Errors: as Pool::open and Lane::recover; kCorrupt, kUnsupported.
   static Async<std::unique_ptr<Engine>> open(env::Env env, EngineOptions options,
-                                             index::KvFactory& index_files,
-                                             codec::KeyStore& keys);
+                                             index::KvFactory& index_files, codec::KeyStore& keys);
   ~Engine();
 
   // ---- volumes

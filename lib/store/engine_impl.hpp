@@ -77,10 +77,10 @@ class Engine::Impl : public pool::StripeCatalog {
   pool::Pool::ReadFile reader_of(index::KvExport& files);
   static Async<Buffer> read_export(env::Loop& loop, index::KvExport& files, index::KvFile file,
                                    std::uint64_t offset, std::uint32_t size);
-  Result<> reclaim();                  // cleaner.cpp
-  Async<bool> clean_some();            // cleaner.cpp; true when something moved
+  Result<> reclaim();        // cleaner.cpp
+  Async<bool> clean_some();  // cleaner.cpp; true when something moved
   std::optional<SegmentId> victim();
-  Task<void> copies_first();           // the journal has its copies before anything is rebuilt
+  Task<void> copies_first();  // the journal has its copies before anything is rebuilt
   Async<> move_extents(std::vector<format::MovedExtent> extents);
 
   index::KvFactory& index_files_;
@@ -88,10 +88,10 @@ class Engine::Impl : public pool::StripeCatalog {
   std::uint64_t next_checkpoint_ = 1;
   env::BootTime last_checkpoint_;
   std::uint64_t applied_at_checkpoint_ = 0;
-  bool tick_ = false;       // a second has passed: small leftovers are destaged too
+  bool tick_ = false;  // a second has passed: small leftovers are destaged too
   bool want_checkpoint_ = false;
   std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
-  bool serving_ = false;    // recovery is complete
+  bool serving_ = false;         // recovery is complete
   bool stopping_ = false;
   bool stopped_ = false;
   env::Loop::TimerId timer_;

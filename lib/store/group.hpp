@@ -2,8 +2,10 @@
 // One group: its log, its volumes, its reads. Internal to lib/store; Engine is the face.
 //
 //   write -> borrow a sealer, lock the blocks, hold write-buffer budget     (may wait)
-//         -> take a sequence                                               (from here on it is ordered)
-//         -> seal, on the loop or a helper                                 (a failure makes it void)
+//         -> take a sequence                                               (from here on it is
+//         ordered)
+//         -> seal, on the loop or a helper                                 (a failure makes it
+//         void)
 //         -> hand over in sequence order: chain hash, then every leg at once
 //         -> durable on each, and all before it too: commit, memory map, ACK
 //   later -> destage: committed, unplaced operations -> one stripe -> placement record -> index
@@ -91,8 +93,8 @@ class Group {
   std::uint64_t unplaced_bytes() const { return unplaced_bytes_; }
   bool has_unapplied() const { return !pending_.empty(); }
   bool wants_destage() const { return wanted_applied_ > applied_ && commit_ > applied_; }
-  // Moves a stripe's worth of the oldest unplaced operations out of journal and memory. Does nothing
-  // when there is none. Errors: kNoSpace (try again when there is room), kIo.
+  // Moves a stripe's worth of the oldest unplaced operations out of journal and memory. Does
+  // nothing when there is none. Errors: kNoSpace (try again when there is room), kIo.
   Async<> destage_once();
   Result<> apply_ready();
   // Everything that waits gets OutcomeUnknown.
@@ -161,7 +163,7 @@ class Group {
   // pending_[i] has sequence applied_ + 1 + i.
   std::deque<Logged> pending_;
   Sequence applied_, commit_, handed_, last_;
-  format::Hash128 chain_{};   // as of handed_
+  format::Hash128 chain_{};  // as of handed_
   bool serving_ = false;
   std::uint64_t unplaced_bytes_ = 0;
   std::uint64_t replayed_ = 0;
@@ -170,9 +172,9 @@ class Group {
     std::uint32_t epoch;
     Sequence last;
   };
-  std::vector<Term> terms_;            // of the records replayed
-  Sequence commit_seen_;               // the highest that any of them calls acknowledged
-  Sequence wanted_applied_;            // somebody waits for it
+  std::vector<Term> terms_;  // of the records replayed
+  Sequence commit_seen_;     // the highest that any of them calls acknowledged
+  Sequence wanted_applied_;  // somebody waits for it
 
   MemoryMap memory_;
   std::map<VolumeId, format::VolumeRecord> volumes_;
@@ -182,7 +184,7 @@ class Group {
   RangeLocks locks_;
   env::Mutex control_;  // changes of volumes and snapshots, one at a time
   std::unique_ptr<Leg> local_;
-  env::Scope scope_;    // last: its tasks end before what they use
+  env::Scope scope_;  // last: its tasks end before what they use
 };
 
 }  // namespace square::store

@@ -34,8 +34,13 @@ Async<> Group::destage_once() {
   auto take = take_for_destage();
   if (!take.any_unplaced) co_return apply_ready();
 
-  SQ_CO_TRY(auto placed, co_await place_items(*core_.pool, pool::StripeClass::kFresh,
-                                              std::move(take.items), kStripeAttempts));
+  auto written =
+      co_await place_items(*core_.pool, pool::StripeClass::kFresh, take.items, kStripeAttempts);
+  // What is acknowledged may use the cleaner's reserve too.
+  if (!written.ok() && written.code() == Code::kNoSpace)
+    written = co_await place_items(*core_.pool, pool::StripeClass::kCleaned, std::move(take.items),
+                                   kStripeAttempts);
+  SQ_CO_TRY(auto placed, std::move(written));
 
   format::PlacementRecord record;
   record.group = id_;

@@ -176,8 +176,7 @@ Async<> Group::put_record(std::string key, ByteVector value, RequestId request) 
 
 // The index takes committed, placed operations, strictly in sequence order.
 Result<> Group::apply_ready() {
-  while (!pending_.empty() && pending_.front()->committed &&
-         pending_.front()->operation.placed()) {
+  while (!pending_.empty() && pending_.front()->committed && pending_.front()->operation.placed()) {
     std::vector<Operation> operations;
     std::vector<format::StripeDescriptor> stripes;
     for (const auto& logged : pending_) {

@@ -32,8 +32,8 @@ Result<std::vector<ReadPiece>> Group::map_range(VolumeId volume, std::uint64_t o
   const auto from_index = [&](std::uint64_t begin, std::uint64_t size) -> Result<> {
     SQ_TRY(const auto pieces, core_.index->lookup(id_, volume, begin, size, at));
     for (const auto& piece : pieces)
-      out.push_back(from_mapping(piece.offset, piece.length,
-                                 piece.mapping.value_or(format::Mapping{})));
+      out.push_back(
+          from_mapping(piece.offset, piece.length, piece.mapping.value_or(format::Mapping{})));
     return {};
   };
   if (at) {
@@ -64,8 +64,8 @@ Async<> Group::fetch(VolumeId volume, KeyId key_id, ReadPiece piece, MutableByte
       return SQ_PLANTED("expected_checksum_ignored") ||
              codec::verify_stored(bytes, piece.extent).ok();
     };
-    SQ_CO_TRY(stored,
-              co_await core_.pool->read_place(piece.extent.place, piece.extent.stored_bytes, verify));
+    SQ_CO_TRY(stored, co_await core_.pool->read_place(piece.extent.place, piece.extent.stored_bytes,
+                                                      verify));
   }
   SQ_CO_TRY(const auto header, codec::decode_extent_header(stored.bytes()));
   SQ_CO_TRY(const auto seal, seals_.find(header.seal));

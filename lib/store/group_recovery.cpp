@@ -11,8 +11,8 @@ Result<> Group::restore() {
   const auto applied = core_.index->applied(id_);
   applied_ = commit_ = applied.sequence;
   chain_ = applied.chain;
-  for (const auto prefix : {format::kGroupKey, format::kSealPrefix, format::kSessionPrefix,
-                            format::kVolumePrefix}) {
+  for (const auto prefix :
+       {format::kGroupKey, format::kSealPrefix, format::kSessionPrefix, format::kVolumePrefix}) {
     SQ_TRY(const auto records, core_.index->records(id_, prefix));
     for (const auto& [key, value] : records) SQ_TRY(take_record(key, value));
   }
@@ -20,8 +20,8 @@ Result<> Group::restore() {
   return {};
 }
 
-// The same operation may come several times: whole, placed, carried. A place, once known, is kept. A
-// term mark voids what an older term left behind above its last sequence.
+// The same operation may come several times: whole, placed, carried. A place, once known, is kept.
+// A term mark voids what an older term left behind above its last sequence.
 Result<> Group::replay(const format::Operation& operation, std::vector<Buffer> stored,
                        std::vector<format::StripeDescriptor> stripes, LanePosition position) {
   if (operation.type == OperationType::kTermMark && !SQ_PLANTED("void_tail_kept")) {
@@ -80,10 +80,11 @@ Result<> Group::adopt_tail() {
   replay_.clear();
   // What was acknowledged once must be here: a hole below it is damage, never the end of the log.
   if (commit_ < commit_seen_)
-    return Error{Code::kDataLoss,
-                 "group " + std::to_string(id_.value) + ": the journal says that operations up to " +
-                     std::to_string(commit_seen_.value) + " were acknowledged, but only " +
-                     std::to_string(commit_.value) + " are there"};
+    return Error{Code::kDataLoss, "group " + std::to_string(id_.value) +
+                                      ": the journal says that operations up to " +
+                                      std::to_string(commit_seen_.value) +
+                                      " were acknowledged, but only " +
+                                      std::to_string(commit_.value) + " are there"};
   handed_ = last_ = commit_;
   return {};
 }

@@ -116,7 +116,8 @@ Async<> Group::open_session(SessionId session) {
 Async<> Group::end_session(SessionId session) {
   if (!sessions_.known(session)) co_return Error{Code::kNotFound, "the session is not known"};
   // Known by its record or by its window until both are gone: never as a session without a past.
-  Draft gone{OperationType::kDeleteRecord, format::RecordBody{format::session_key(session), {}}, {}};
+  Draft gone{
+      OperationType::kDeleteRecord, format::RecordBody{format::session_key(session), {}}, {}};
   SQ_CO_TRY(co_await log(std::move(gone)));
   Draft draft{OperationType::kSessionEnd, format::SessionEndBody{session}, {}};
   SQ_CO_TRY(co_await log(std::move(draft)));
@@ -167,7 +168,8 @@ Async<> Group::drop_snapshot(Sequence mark) {
   if (!id) co_return Error{Code::kNotFound, "there is no such snapshot"};
   Draft draft{OperationType::kDropSnapshot, format::DropBody{*id}, {}};
   SQ_CO_TRY(const auto dropped, co_await log(std::move(draft)));
-  Draft record{OperationType::kDeleteRecord, format::RecordBody{format::snapshot_key(mark), {}}, {}};
+  Draft record{
+      OperationType::kDeleteRecord, format::RecordBody{format::snapshot_key(mark), {}}, {}};
   SQ_CO_TRY(co_await log(std::move(record)));
   co_return co_await wait_applied(dropped);
 }

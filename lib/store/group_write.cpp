@@ -10,13 +10,14 @@ namespace {
 
 constexpr std::uint32_t kSectorBytes = 512;
 constexpr std::uint32_t kSealInlineBytesMax = 128u << 10;  // above: about 50 us, a helper's work
-constexpr std::uint64_t kHoleBytesMax = 256ull << 20;  // bounds one batch of the index
+constexpr std::uint64_t kHoleBytesMax = 256ull << 20;      // bounds one batch of the index
 constexpr std::uint64_t kReserveSegments = 2;
 constexpr std::uint64_t kReservePercent = 2;
 
 std::uint64_t round_down(std::uint64_t value) { return value / kBlockBytes * kBlockBytes; }
 
-// Calls `visit(offset in data, size)` for each part of [offset, offset + size) cut at block borders.
+// Calls `visit(offset in data, size)` for each part of [offset, offset + size) cut at block
+// borders.
 template <class Visit>
 void for_each_part(std::uint64_t offset, std::uint64_t size, Visit visit) {
   for (std::uint64_t at = 0; at < size;) {
@@ -150,8 +151,8 @@ Async<BlockContent> Group::whole_blocks(VolumeId volume, std::uint64_t offset, B
   whole.offset = round_down(offset);
   const auto end = align_up(offset + data.size(), kBlockBytes);
   whole.data = Buffer::allocate(end - whole.offset);
-  SQ_CO_TRY(co_await read_blocks(volume, whole.offset,
-                                 whole.data.bytes().subspan(0, kBlockBytes), std::nullopt));
+  SQ_CO_TRY(co_await read_blocks(volume, whole.offset, whole.data.bytes().subspan(0, kBlockBytes),
+                                 std::nullopt));
   if (whole.data.size() > kBlockBytes) {
     const auto last = whole.data.size() - kBlockBytes;
     SQ_CO_TRY(co_await read_blocks(volume, whole.offset + last, whole.data.bytes().subspan(last),
@@ -164,8 +165,7 @@ Async<BlockContent> Group::whole_blocks(VolumeId volume, std::uint64_t offset, B
     intact = intact && codec::checksum64(bytes) == ingest[part++];
     std::memcpy(whole.data.data() + (offset - whole.offset) + at, bytes.data(), size);
   });
-  if (!intact)
-    co_return Error{Code::kCorrupt, "the data differs from the hash that came with it"};
+  if (!intact) co_return Error{Code::kCorrupt, "the data differs from the hash that came with it"};
   for (std::size_t at = 0; at < whole.data.size(); at += kBlockBytes)
     whole.ingest.push_back(codec::checksum64(whole.data.bytes().subspan(at, kBlockBytes)));
   co_return whole;
@@ -218,7 +218,9 @@ Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId req
     auto result = co_await env::offload(core_.env.loop, std::move(work));
     sealed = std::move(*result);
   }
-  { const auto give_back = std::move(*sealer); }
+  {
+    const auto give_back = std::move(*sealer);
+  }
 
   if (!sealed.ok()) {
     // The sequence is taken and must be filled: with nothing.
@@ -286,8 +288,7 @@ Async<> Group::zero_range(VolumeId volume, std::uint64_t offset, std::uint64_t l
     SQ_CO_TRY(auto content,
               co_await whole_blocks(volume, edges[i].offset, zeros, std::move(ingest)));
     const bool final_one = !hole && i + 1 == edges.size();
-    SQ_CO_TRY(co_await write_blocks(volume, std::move(content),
-                                    final_one ? request : RequestId{}));
+    SQ_CO_TRY(co_await write_blocks(volume, std::move(content), final_one ? request : RequestId{}));
   }
   if (!hole) co_return {};
   for (auto at = first; at < last; at += std::min(kHoleBytesMax, last - at)) {

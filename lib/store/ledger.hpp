@@ -1,8 +1,9 @@
 #pragma once
-// Which positions of the lane are still needed, and so how far the tail may go. A record is held from
-// the moment it is durable, when nobody has had a chance to look at it yet: the tail never passes a
-// record whose effect is not known to be elsewhere. A hold taken before the append would stand below
-// records that were written while the append waited for room, and could keep that room from it.
+// Which positions of the lane are still needed, and so how far the tail may go. A record is held
+// from the moment it is durable, when nobody has had a chance to look at it yet: the tail never
+// passes a record whose effect is not known to be elsewhere. A hold taken before the append would
+// stand below records that were written while the append waited for room, and could keep that room
+// from it.
 //
 //   durable --arrived()--> unapplied --applied()--> in the index --checkpoint--> not needed
 
@@ -76,8 +77,8 @@ class LaneLedger {
   }
 
   Positions unapplied_;
-  Positions arrived_;    // of these, the unclaimed
-  Positions uncovered_;  // applied, and in no checkpoint
+  Positions arrived_;          // of these, the unclaimed
+  Positions uncovered_;        // applied, and in no checkpoint
   std::vector<Hold> applied_;  // last: its holds go before the sets
 };
 

@@ -13,14 +13,14 @@ namespace square::store {
 // An operation from the moment it has a sequence until the index has taken it.
 struct LoggedOperation {
   format::Operation operation;
-  std::vector<Buffer> stored;       // of each extent of a write; emptied once it has a place
+  std::vector<Buffer> stored;  // of each extent of a write; emptied once it has a place
   std::uint64_t stored_bytes = 0;
-  std::uint64_t held_bytes = 0;     // of the write buffer's budget
-  bool sealed = false;              // content and chain are final once its turn has come
-  bool durable = false;             // on every in-sync leg
+  std::uint64_t held_bytes = 0;  // of the write buffer's budget
+  bool sealed = false;           // content and chain are final once its turn has come
+  bool durable = false;          // on every in-sync leg
   bool committed = false;
-  bool direct = false;              // gets a stripe of its own
-  std::coroutine_handle<> waiter;   // resumed when `outcome` is set
+  bool direct = false;             // gets a stripe of its own
+  std::coroutine_handle<> waiter;  // resumed when `outcome` is set
   std::optional<Result<>> outcome;
   // This node's copy: where its record stands in the lane, and the stripes of a direct write.
   LaneLedger::Hold hold;
@@ -30,8 +30,8 @@ struct LoggedOperation {
 class Leg {
  public:
   virtual ~Leg() = default;
-  // Returns when `logged` is durable on this leg. Called in sequence order; answers may come in any.
-  // An error means that the leg cannot take anything any more.
+  // Returns when `logged` is durable on this leg. Called in sequence order; answers may come in
+  // any. An error means that the leg cannot take anything any more.
   virtual Async<> log(std::shared_ptr<LoggedOperation> logged) = 0;
 };
 

@@ -34,7 +34,8 @@ inline constexpr int kStripeAttempts = 4;
 // Content of one stripe: a little less than it could hold, for packing leaves gaps.
 std::uint64_t stripe_fill_bytes(const pool::Pool& pool);
 
-// Appends; the tail stays below the record from the moment it is durable until the hold is released.
+// Appends; the tail stays below the record from the moment it is durable until the hold is
+// released.
 Async<LaneLedger::Hold> append_held(Core& core, format::LaneRecord record,
                                     journal::Reserve reserve);
 

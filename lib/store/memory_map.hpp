@@ -16,7 +16,7 @@ struct MemoryPiece {
   bool known = false;                    // false: ask the index
   Sequence sequence;
   format::Mapping mapping;
-  Buffer stored;                         // of an unplaced extent
+  Buffer stored;  // of an unplaced extent
 };
 
 class MemoryMap {

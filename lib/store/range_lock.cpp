@@ -20,12 +20,11 @@ bool RangeLocks::grantable(Requests::iterator request) {
   return true;
 }
 
-Task<RangeLocks::Lock> RangeLocks::lock(VolumeId volume, std::uint64_t offset,
-                                        std::uint64_t length, Mode mode) {
+Task<RangeLocks::Lock> RangeLocks::lock(VolumeId volume, std::uint64_t offset, std::uint64_t length,
+                                        Mode mode) {
   const auto begin = offset / kBlockBytes * kBlockBytes;
   const auto end = align_up(offset + length, kBlockBytes);
-  const auto self =
-      requests_.insert(requests_.end(), Request{volume, begin, end, mode, false, {}});
+  const auto self = requests_.insert(requests_.end(), Request{volume, begin, end, mode, false, {}});
   Lock lock(*this, self);
   Wait wait{*this, self};
   co_await wait;

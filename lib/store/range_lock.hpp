@@ -1,6 +1,6 @@
 #pragma once
-// Order among requests on the same blocks of a volume. A request that must read before it writes (it
-// covers a block only in part) needs its blocks alone, from before its read until its write is
+// Order among requests on the same blocks of a volume. A request that must read before it writes
+// (it covers a block only in part) needs its blocks alone, from before its read until its write is
 // visible; whole-block requests may overlap each other, for the log orders them.
 //
 //   auto lock = co_await locks.lock(volume, offset, length, RangeLock::Mode::kAlone);
@@ -35,7 +35,8 @@ class RangeLocks {
    public:
     Lock() = default;
     Lock(RangeLocks& owner, Requests::iterator self) : owner_(&owner), self_(self) {}
-    Lock(Lock&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), self_(other.self_) {}
+    Lock(Lock&& other) noexcept
+        : owner_(std::exchange(other.owner_, nullptr)), self_(other.self_) {}
     Lock& operator=(Lock&& other) noexcept {
       std::swap(owner_, other.owner_);
       std::swap(self_, other.self_);

@@ -1,5 +1,5 @@
-// Start: checkpoint + journal = index, always and exactly; then full copies of all that lives; then a
-// term mark in each group. Only after that anything is counted, shown, checkpointed or reused.
+// Start: checkpoint + journal = index, always and exactly; then full copies of all that lives; then
+// a term mark in each group. Only after that anything is counted, shown, checkpointed or reused.
 #include <algorithm>
 
 #include "base/planted.hpp"
@@ -51,8 +51,7 @@ Async<std::unique_ptr<index::Index>> Engine::Impl::usable_index(
     if (local.ok()) {
       const auto point = (*local)->lane_point(0);
       const bool whole = point.position >= header.tail.position && on_chain(lane, point);
-      if (whole || SQ_PLANTED("stale_index_accepted"))
-        co_return std::move(local).value();
+      if (whole || SQ_PLANTED("stale_index_accepted")) co_return std::move(local).value();
       SQ_PROBE("the local index did not stand on the journal's chain");
     }
   }
@@ -67,9 +66,8 @@ Group& Engine::Impl::group(GroupId id) {
   return *found;
 }
 
-Result<> Engine::Impl::replay_record(
-    const journal::DurableRecord& record,
-    std::vector<ReplayedMove>& moves) {
+Result<> Engine::Impl::replay_record(const journal::DurableRecord& record,
+                                     std::vector<ReplayedMove>& moves) {
   SQ_TRY(auto decoded, format::decode_record(record.bytes));
   const auto at = record.position;
   // The local index may be ahead of the checkpoint: what it has taken must stay in the journal all
@@ -88,7 +86,8 @@ Result<> Engine::Impl::replay_record(
     auto& of = group(placement->group);
     for (const auto& operation : placement->operations) {
       const bool needed = operation.sequence > of.applied();
-      SQ_TRY(of.replay(operation, {}, needed ? std::exchange(stripes, {}) : decltype(stripes){}, at));
+      SQ_TRY(
+          of.replay(operation, {}, needed ? std::exchange(stripes, {}) : decltype(stripes){}, at));
     }
     return {};
   }
@@ -112,8 +111,8 @@ Result<> Engine::Impl::replay(const journal::RecoveredLane& lane) {
   for (auto& [move, hold] : moves) {
     SQ_TRY(core_.index->apply_move(move, core_.index_point()));
     for (const auto& stripe : move.stripes) {
-      SQ_TRY(const auto held, core_.index->find_stripe(stripe.segment, stripe.generation,
-                                                       stripe.stripe_block));
+      SQ_TRY(const auto held,
+             core_.index->find_stripe(stripe.segment, stripe.generation, stripe.stripe_block));
       if (held) SQ_TRY(core_.pool->adopt(*held, true));
     }
     core_.ledger.applied(std::move(hold));
@@ -158,7 +157,8 @@ Async<> Engine::Impl::open() {
     next_checkpoint_ = checkpoint->id.number + 1;
   }
   epoch_.number = std::max({recovered.highest_epoch.number, header.epoch.number,
-                            checkpoint ? checkpoint->id.epoch : 0}) + 1;
+                            checkpoint ? checkpoint->id.epoch : 0}) +
+                  1;
   epoch_.random = core_.env.random.draw<std::uint64_t>();
   core_.lane->start(epoch_, [this](const journal::DurableRecord& record) {
     core_.ledger.arrived(record.position);
@@ -175,8 +175,7 @@ Async<> Engine::Impl::open() {
   for (auto& [id, each] : groups_)
     SQ_CO_TRY((co_await each->begin_term(epoch_)).context("begin a serving term"));
   last_checkpoint_ = core_.env.loop.now();
-  core_.stats.start_seconds =
-      std::chrono::duration<double>(core_.env.loop.now() - began).count();
+  core_.stats.start_seconds = std::chrono::duration<double>(core_.env.loop.now() - began).count();
   start_background();
   co_return {};
 }

@@ -30,16 +30,21 @@ Arguments parse(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
     const char* value = i + 1 < argc ? argv[i + 1] : "";
-    if (flag == "--trace") out.trace = true;
-    else if (flag == "--probes") out.probes = true;
+    if (flag == "--trace")
+      out.trace = true;
+    else if (flag == "--probes")
+      out.probes = true;
     else if (flag == "--seeds") {
       char* rest = nullptr;
       out.first = std::strtoull(value, &rest, 10);
       out.count = *rest == ':' ? std::strtoull(rest + 1, nullptr, 10) : 1;
       ++i;
-    } else if (flag == "--operations") out.operations = std::strtoull(argv[++i], nullptr, 10);
-    else if (flag == "--verify-every") out.verify_every = std::strtoull(argv[++i], nullptr, 10);
-    else if (flag == "--plant") out.plant = argv[++i];
+    } else if (flag == "--operations")
+      out.operations = std::strtoull(argv[++i], nullptr, 10);
+    else if (flag == "--verify-every")
+      out.verify_every = std::strtoull(argv[++i], nullptr, 10);
+    else if (flag == "--plant")
+      out.plant = argv[++i];
     else {
       std::fprintf(stderr, "engine_sim: unknown argument '%s'\n", flag.c_str());
       std::exit(2);
@@ -75,17 +80,19 @@ struct Totals {
 
 void print(const Totals& totals) {
   const auto& s = totals.sum;
-  std::printf("%llu seeds, %llu failed: %llu operations, %llu acknowledged, %llu unknown, %llu "
-              "retried; %llu crashes, %llu inside recovery; %llu destages, %llu direct, %llu "
-              "checkpoints, %llu snapshots, %llu KiB moved; %llu heals, %llu KiB rebuilt; %.1f virtual s, %llu events; faults:",
-              (unsigned long long)totals.seeds, (unsigned long long)totals.failed,
-              (unsigned long long)s.operations, (unsigned long long)s.acknowledged,
-              (unsigned long long)s.unknown, (unsigned long long)s.retries,
-              (unsigned long long)s.crashes, (unsigned long long)s.recovery_crashes,
-              (unsigned long long)s.destages, (unsigned long long)s.direct_writes,
-              (unsigned long long)s.checkpoints, (unsigned long long)s.snapshots,
-              (unsigned long long)s.moved_bytes >> 10, (unsigned long long)s.heals,
-              (unsigned long long)s.rebuilt_bytes >> 10, s.virtual_s, (unsigned long long)s.events);
+  std::printf(
+      "%llu seeds, %llu failed: %llu operations, %llu acknowledged, %llu unknown, %llu "
+      "retried; %llu crashes, %llu inside recovery; %llu destages, %llu direct, %llu "
+      "checkpoints, %llu snapshots, %llu KiB moved; %llu heals, %llu KiB rebuilt; %.1f virtual s, "
+      "%llu events; faults:",
+      (unsigned long long)totals.seeds, (unsigned long long)totals.failed,
+      (unsigned long long)s.operations, (unsigned long long)s.acknowledged,
+      (unsigned long long)s.unknown, (unsigned long long)s.retries, (unsigned long long)s.crashes,
+      (unsigned long long)s.recovery_crashes, (unsigned long long)s.destages,
+      (unsigned long long)s.direct_writes, (unsigned long long)s.checkpoints,
+      (unsigned long long)s.snapshots, (unsigned long long)s.moved_bytes >> 10,
+      (unsigned long long)s.heals, (unsigned long long)s.rebuilt_bytes >> 10, s.virtual_s,
+      (unsigned long long)s.events);
   for (std::size_t i = 0; i < s.faults.fired.size(); ++i)
     if (s.faults.fired[i] != 0)
       std::printf(" %s=%llu", std::string(disk_fault_name(static_cast<DiskFault>(i))).c_str(),

@@ -1,6 +1,6 @@
 #pragma once
-// One simulated storage node: its disks, its index storage, its keys, and the engine that is running
-// on them now, if one is.
+// One simulated storage node: its disks, its index storage, its keys, and the engine that is
+// running on them now, if one is.
 
 #include <memory>
 #include <string>

@@ -31,8 +31,7 @@ EngineRun::EngineRun(RunOptions options)
     : options_(options), world_(options.seed), rng_(options.seed * 31 + 7) {
   shape_ = draw_shape(rng_);
   node_ = std::make_unique<EngineNode>(world_, shape_);
-  node_->process().disks().set_timing(
-      chance(50) ? DiskTiming::instant() : DiskTiming{});
+  node_->process().disks().set_timing(chance(50) ? DiskTiming::instant() : DiskTiming{});
   damaged_.resize(node_->paths().size());
 }
 
@@ -104,8 +103,7 @@ Async<> EngineRun::carry_out(Write write) {
   const auto id = volumes_[write.volume].id;
   const auto offset = write.first * kSectorBytes;
   const auto length = write.count * kSectorBytes;
-  if (write.token == 0)
-    return node_->engine()->zero(id, offset, length, write.request);
+  if (write.token == 0) return node_->engine()->zero(id, offset, length, write.request);
   auto data = Buffer::allocate(length);
   for (std::uint64_t i = 0; i < write.count; ++i)
     fill_sector(write.token + i, data.bytes().subspan(i * kSectorBytes, kSectorBytes));
@@ -155,9 +153,8 @@ Task<void> EngineRun::write_once() {
 Task<void> EngineRun::read_once(std::size_t volume, std::uint64_t first, std::uint64_t count) {
   const auto began = tick();
   volumes_[volume].model.begin_read(began);
-  const auto reply =
-      co_await node_->engine()->read(volumes_[volume].id, first * kSectorBytes,
-                                     static_cast<std::uint32_t>(count * kSectorBytes));
+  const auto reply = co_await node_->engine()->read(
+      volumes_[volume].id, first * kSectorBytes, static_cast<std::uint32_t>(count * kSectorBytes));
   if (!reply.ok()) {
     volumes_[volume].model.end_read(began);
     violation("read of " + volumes_[volume].name + ": " + reply.error().message);
@@ -287,8 +284,8 @@ void EngineRun::round() {
   clients_ = std::make_unique<env::Scope>(process.loop());
   const auto clients = 1 + dice(12);
   for (std::uint64_t i = 0; i < clients; ++i) clients_->spawn(client(1 + dice(30)));
-  const bool ended = world_.run_until(
-      [&] { return !process.running() || clients_->size() == 0; }, std::chrono::hours(1));
+  const bool ended = world_.run_until([&] { return !process.running() || clients_->size() == 0; },
+                                      std::chrono::hours(1));
   process.disks().plan().disarm();
   if (!ended) return violation("the clients came to no end within an hour");
   if (!process.running() || chance(10)) return crash_and_recover();
@@ -314,9 +311,9 @@ void EngineRun::check_snapshots() {
     const auto count = 1 + dice(std::min<std::uint64_t>(sectors - first, 2048));
     const auto began = tick();
     snapshot.model.begin_read(began);
-    const auto reply = node_->process().run(node_->engine()->read(
-        volumes_[snapshot.volume].id, first * kSectorBytes,
-        static_cast<std::uint32_t>(count * kSectorBytes), snapshot.id));
+    const auto reply = node_->process().run(
+        node_->engine()->read(volumes_[snapshot.volume].id, first * kSectorBytes,
+                              static_cast<std::uint32_t>(count * kSectorBytes), snapshot.id));
     if (!reply.ok()) {
       snapshot.model.end_read(began);
       return violation("snapshot " + snapshot.id + ": " + reply.error().message);
@@ -404,8 +401,7 @@ void EngineRun::quiet() {
   }
   if (!failed() && chance(10)) change_volumes();
   if (!failed() && chance(15)) hurt_disks();
-  if (!failed() && chance(20) && std::ranges::find(damaged_, true) != damaged_.end())
-    let_it_heal();
+  if (!failed() && chance(20) && std::ranges::find(damaged_, true) != damaged_.end()) let_it_heal();
   if (!failed() && chance(15)) {
     const auto done = node_->process().run(node_->engine()->checkpoint());
     if (!done.ok() && done.code() != Code::kNoSpace)

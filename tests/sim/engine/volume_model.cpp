@@ -72,8 +72,8 @@ std::string VolumeModel::describe(std::size_t sector, Bytes bytes) const {
   return text + (zeros ? "zeros" : "bytes that were never written to it");
 }
 
-std::optional<std::string> VolumeModel::check(std::uint64_t first, Bytes bytes,
-                                              std::uint64_t began, std::uint64_t now) {
+std::optional<std::string> VolumeModel::check(std::uint64_t first, Bytes bytes, std::uint64_t began,
+                                              std::uint64_t now) {
   end_read(began);
   std::array<std::byte, kSectorBytes> expected;
   for (std::size_t at = 0; at < bytes.size(); at += kSectorBytes) {
@@ -84,8 +84,7 @@ std::optional<std::string> VolumeModel::check(std::uint64_t first, Bytes bytes,
       fill_sector(entry.token, expected);
       return std::equal(got.begin(), got.end(), expected.begin());
     });
-    if (shown == sector.end())
-      return describe(first + at / kSectorBytes, got);
+    if (shown == sector.end()) return describe(first + at / kSectorBytes, got);
     const auto token = shown->token;
     for (auto& entry : sector)
       if (entry.token != token && entry.ended <= began && entry.replaced == kNever)

@@ -48,7 +48,7 @@ class VolumeModel {
   struct Entry {
     std::uint64_t token = 0;
     std::uint64_t began = 0;
-    std::uint64_t ended = 0;         // kNever while it runs
+    std::uint64_t ended = 0;          // kNever while it runs
     std::uint64_t replaced = kNever;  // a read that began earlier may still show it
   };
   using Sector = std::vector<Entry>;
