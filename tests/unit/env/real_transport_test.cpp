@@ -315,6 +315,9 @@ TEST_CASE("more connections than allowed are closed at once, and ended ones make
   CHECK(fixture.connect_once(client).ok());
 }
 
+// UBSan's own look at an object's type takes a pipe, and calls the object broken when there is
+// none: this one runs under the thread sanitizer and in plain builds.
+#if !__has_feature(undefined_behavior_sanitizer)
 TEST_CASE("a listener outlives a shortage of file descriptors", "[threads]") {
   ServerFixture fixture;
   const int fd = fixture.plain_socket();  // waits to be accepted
@@ -333,6 +336,7 @@ TEST_CASE("a listener outlives a shortage of file descriptors", "[threads]") {
   fixture.issue("n2", "node/n2");
   CHECK(fixture.connect_once(fixture.add("n2")).ok());
 }
+#endif
 
 TEST_CASE("a server that accepts and says nothing runs into the client's time limit", "[threads]") {
   test::TlsFixture fixture;

@@ -20,10 +20,9 @@ std::string hex(Bytes bytes) {
   return text;
 }
 
-// Lines of "name hex"; beside this file's own tree, so that the test runs from anywhere.
+// Lines of "name hex".
 std::string golden(const std::string& name) {
-  const std::string here = __FILE__;
-  std::ifstream in(here.substr(0, here.rfind("unit/")) + "golden/index_values.hex");
+  std::ifstream in(SQUARE_GOLDEN_DIR "/index_values.hex");
   for (std::string found, value; in >> found >> value;)
     if (found == name) return value;
   return "no line " + name;
