@@ -109,6 +109,9 @@ PoolStatus Pool::Impl::status() const {
   out.written_label_bytes = members->label_bytes_written();
   out.pool_generation = members->generation();
   out.rebuild = repair.rebuild_status();
+  // Also before the first stripe: the journal's copies come first.
+  for (const auto slot : members->live_slots())
+    if (members->rebuilding(slot)) out.rebuild.active = true;
   out.scrub = repair.scrub_status();
   return out;
 }

