@@ -109,9 +109,10 @@ PoolStatus Pool::Impl::status() const {
   out.written_label_bytes = members->label_bytes_written();
   out.pool_generation = members->generation();
   out.rebuild = repair.rebuild_status();
-  // Also before the first stripe: the journal's copies come first.
-  for (const auto slot : members->live_slots())
-    if (members->rebuilding(slot)) out.rebuild.active = true;
+  // Also before the first stripe (the journal's copies come first), but not when it cannot go on.
+  std::uint32_t whole = 0, filling = 0;
+  for (const auto slot : members->live_slots()) ++(members->rebuilding(slot) ? filling : whole);
+  if (filling > 0 && whole >= out.geometry.k) out.rebuild.active = true;
   out.scrub = repair.scrub_status();
   return out;
 }
