@@ -12,8 +12,10 @@
 
 namespace square::test {
 
+std::string golden_dir();
+
 inline std::string golden_path(const std::string& name) {
-  return std::string(SQUARE_GOLDEN_DIR) + "/" + name + ".hex";
+  return golden_dir() + "/" + name + ".hex";
 }
 
 // 32 bytes a line.

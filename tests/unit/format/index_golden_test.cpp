@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "format/index_keys.hpp"
+#include "support/golden.hpp"
 
 using namespace square;
 using namespace square::format;
@@ -22,7 +23,7 @@ std::string hex(Bytes bytes) {
 
 // Lines of "name hex".
 std::string golden(const std::string& name) {
-  std::ifstream in(SQUARE_GOLDEN_DIR "/index_values.hex");
+  std::ifstream in(test::golden_path("index_values"));
   for (std::string found, value; in >> found >> value;)
     if (found == name) return value;
   return "no line " + name;
