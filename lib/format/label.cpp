@@ -49,6 +49,7 @@ void put_body(Writer& out, const Label& label) {
   out.put(label.chunks);
   out.put(label.journal_bytes);
   out.put(label.pool_generation);
+  out.put(label.epoch);
   SQ_CHECK(label.slots.size() == static_cast<std::size_t>(label.k) + label.m);
   for (const auto& slot : label.slots) {
     out.put(slot.disk);
@@ -87,6 +88,7 @@ void get_body(Reader& in, Label& label) {
   in.get(label.chunks);
   in.get(label.journal_bytes);
   in.get(label.pool_generation);
+  in.get(label.epoch);
   if (!get_slots(in, label)) return in.fail();
   get(in, label.newest);
   get(in, label.previous);

@@ -50,6 +50,7 @@ struct Label {
   std::uint32_t chunks = 0;
   std::uint64_t journal_bytes = 0;
   std::uint64_t pool_generation = 0;  // raised by each membership change
+  std::uint32_t epoch = 0;            // of the last serving term that this disk was told of
   std::vector<SlotEntry> slots;       // k + m
   std::optional<CheckpointRef> newest, previous;
   bool operator==(const Label&) const = default;

@@ -225,6 +225,11 @@ void Lane::Impl::request_failed(Slot slot, std::uint64_t losses_before) {
   distrusted_.insert(slot);
 }
 
+void Lane::Impl::read_failed(Slot slot, std::uint64_t losses_before) {
+  const auto live = disks_.live_slots();
+  if (std::find(live.begin(), live.end(), slot) == live.end()) request_failed(slot, losses_before);
+}
+
 void Lane::Impl::slot_lost(Slot slot) {
   distrusted_.erase(slot);
   ++losses_[slot];

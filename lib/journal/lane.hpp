@@ -64,7 +64,8 @@ using format::LanePoint;
 
 struct RecoveredLane {
   std::vector<DurableRecord> records;  // from the tail, on the chain that reaches the highest epoch
-  LanePoint end;                       // where the log goes on
+  LanePoint tail;                      // where the log begins
+  LanePoint end;                       // where it goes on
   std::vector<LanePoint> points;       // {start, chain before it} of each live batch, and `end`
   Epoch highest_epoch;                 // in any valid batch header, on the chain or not
 };

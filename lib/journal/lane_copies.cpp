@@ -98,8 +98,9 @@ Task<Buffer> Lane::Impl::read_good(LanePosition position) {
     auto bytes = Buffer::allocate(header.written_bytes());
     const auto done = co_await disks_.read(slot, core_.journal_offset(position), bytes);
     if (!done.ok()) {
-      request_failed(slot, losses_before);
+      read_failed(slot, losses_before);
       core_.drop_copy(position, slot);
+      ++losses_total_;
       continue;
     }
     const auto decoded = format::decode_journal_batch(bytes);

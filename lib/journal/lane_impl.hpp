@@ -79,6 +79,7 @@ class Lane::Impl {
   // lane_recovery.cpp
   Async<> scan_disks();
   Task<void> scan_disk(Slot slot);
+  Async<> scan_blocks(Slot slot, std::uint64_t ring_offset, std::uint64_t size);
   Result<> scan_piece(Slot slot, std::uint64_t ring_offset, const Buffer& piece);
   Task<std::vector<Candidate*>> verified_path();
   Task<void> verify(Candidate* candidate);
@@ -89,6 +90,8 @@ class Lane::Impl {
   std::uint64_t losses(Slot slot) const;
   // A request failed; `losses_before` says whether that loss was announced meanwhile.
   void request_failed(Slot slot, std::uint64_t losses_before);
+  // A read failed. What could not be read is no copy; the disk's others count as long as it lives.
+  void read_failed(Slot slot, std::uint64_t losses_before);
   bool serving() const { return phase_ == Phase::kServing && !stopping_ && !halted_; }
   std::string named(std::string_view what) const;
   Error unavailable() const;

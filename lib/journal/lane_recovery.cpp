@@ -20,6 +20,7 @@ Async<RecoveredLane> Lane::Impl::recover(LanePoint tail) {
   SQ_CO_TRY(co_await scan_disks());
   const auto path = co_await verified_path();
   RecoveredLane found;
+  found.tail = finder_->tail();
   found.end = path.empty() ? finder_->tail() : path.back()->header.after();
   SQ_CO_TRY(check_no_hole(found.end.position));
 
@@ -59,12 +60,32 @@ Task<void> Lane::Impl::scan_disk(Slot slot) {
   for (std::uint64_t at = 0; at < config.ring_bytes; at += kPieceBytes) {
     auto piece = Buffer::allocate(std::min(kPieceBytes, config.ring_bytes - at));
     const auto done = co_await disks_.read(slot, config.ring_offset + at, piece);
-    if (!done.ok()) request_failed(slot, losses_before);
+    if (!done.ok()) read_failed(slot, losses_before);
     if (losses(slot) != losses_before) co_return;
-    auto scanned = scan_piece(slot, at, piece);
+    auto scanned =
+        done.ok() ? scan_piece(slot, at, piece) : co_await scan_blocks(slot, at, piece.size());
+    if (losses(slot) != losses_before) co_return;
     if (!scanned.ok()) scan_error_ = std::move(scanned);
   }
   ++disks_scanned_;
+}
+
+// A piece with a bad sector: all the others of its blocks count. Most of a ring is dead laps, where
+// bad sectors gather that nobody has read. A disk that gives none of them is gone.
+Async<> Lane::Impl::scan_blocks(Slot slot, std::uint64_t ring_offset, std::uint64_t size) {
+  SQ_PROBE("bad sectors in a journal were stepped over");
+  const auto losses_before = losses(slot);
+  bool any = false;
+  for (std::uint64_t at = ring_offset; at < ring_offset + size; at += kBlockBytes) {
+    auto block = Buffer::allocate(kBlockBytes);
+    const auto done = co_await disks_.read(slot, core_.config().ring_offset + at, block);
+    if (!done.ok()) read_failed(slot, losses_before);
+    if (losses(slot) != losses_before) break;
+    if (done.ok()) SQ_CO_TRY(scan_piece(slot, at, block));
+    any = any || done.ok();
+  }
+  if (!any) request_failed(slot, losses_before);
+  co_return Result<>();
 }
 
 Result<> Lane::Impl::scan_piece(Slot slot, std::uint64_t ring_offset, const Buffer& piece) {
@@ -105,8 +126,8 @@ Task<void> Lane::Impl::verify(Candidate* candidate) {
     auto bytes = Buffer::allocate(candidate->header.written_bytes());
     const auto offset = core_.journal_offset(candidate->header.position);
     const auto done = co_await disks_.read(slot, offset, bytes);
-    if (!done.ok()) request_failed(slot, losses_before);
-    if (losses(slot) != losses_before) continue;
+    if (!done.ok()) read_failed(slot, losses_before);
+    if (!done.ok() || losses(slot) != losses_before) continue;
     auto decoded = format::decode_journal_batch(bytes);
     if (!decoded.ok() || decoded->header != candidate->header) {
       SQ_PROBE("journal copy torn or rotten");

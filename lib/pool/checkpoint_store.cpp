@@ -64,6 +64,7 @@ Async<std::optional<Checkpoint>> CheckpointStore::load_older() {
 Async<std::optional<Checkpoint>> CheckpointStore::load_from(std::size_t candidate) {
   newest_.reset();
   previous_.reset();
+  unreadable_.reset();
   segments_->reset();
   std::string why;
   for (auto i = candidate; i < candidates_.size() && !previous_; ++i) {
@@ -71,6 +72,7 @@ Async<std::optional<Checkpoint>> CheckpointStore::load_from(std::size_t candidat
     if (!kept.ok()) {
       SQ_PROBE("a checkpoint that a label names could not be read");
       why += "; " + kept.error().message;
+      if (!newest_ && !unreadable_) unreadable_ = candidates_[i];
       continue;
     }
     if (!newest_) {
@@ -87,7 +89,9 @@ Async<std::optional<Checkpoint>> CheckpointStore::load_from(std::size_t candidat
   for (const auto& entry : newest_->manifest.segments) SQ_CO_TRY(segments_->note_used(entry));
   SQ_CO_TRY(adopt(*newest_));
   if (previous_) SQ_CO_TRY(adopt(*previous_));
-  co_return checkpoint_of(newest_->manifest);
+  auto checkpoint = checkpoint_of(newest_->manifest);
+  if (unreadable_) checkpoint.passed_over = why;
+  co_return checkpoint;
 }
 
 Async<CheckpointStore::Kept> CheckpointStore::read_manifest(format::CheckpointRef ref) {
@@ -126,6 +130,8 @@ Async<> CheckpointStore::confirm() {
   members_->previous.reset();
   if (newest_) members_->newest = newest_->ref;
   if (previous_) members_->previous = previous_->ref;
+  // Until there is a newer one, the next start must know of it too.
+  if (unreadable_) members_->previous = std::exchange(members_->newest, unreadable_);
   co_return co_await members_->write_labels();
 }
 
@@ -201,8 +207,10 @@ Async<> CheckpointStore::write(Checkpoint checkpoint, Pool::ReadFile read) {
   Result<> labelled;
   if (kept.ok()) {
     // Everything that the labels are going to name is flushed on all its disks.
-    members_->previous = members_->newest;
+    members_->previous.reset();
+    if (newest_) members_->previous = newest_->ref;
     members_->newest = kept->ref;
+    unreadable_.reset();
     labelled = co_await members_->write_labels();
   }
   if (kept.ok()) {

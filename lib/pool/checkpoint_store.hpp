@@ -59,6 +59,7 @@ class CheckpointStore {
   std::vector<format::CheckpointRef> candidates_;  // newest first
   std::size_t loaded_candidate_ = 0;
   std::optional<Kept> newest_, previous_;
+  std::optional<format::CheckpointRef> unreadable_;  // newer than newest_, and named by labels
   env::Mutex writing_;
 };
 

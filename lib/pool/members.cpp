@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/probe.hpp"
 #include "pool/labels.hpp"
 #include "pool/parallel.hpp"
 
@@ -28,10 +29,14 @@ Members::Members(env::Loop& loop, Membership membership, CellId cell, NodeId nod
       pool_(membership.pool),
       generation_(membership.generation),
       table_(std::move(membership.slots)),
+      named_(table_),
       disks_(table_.size()),
+      joining_(table_.size()),
       failed_(table_.size()),
       built_(table_.size(), std::vector<bool>(geometry_.chunks)),
-      label_mutex_(loop) {}
+      label_mutex_(loop) {
+  epoch = membership.epoch;
+}
 
 MemberDiskPtr Members::live(Slot slot) const {
   const auto& disk = disks_[slot.value];
@@ -79,15 +84,16 @@ MemberDiskPtr Members::free_spare() const {
 
 std::vector<MemberDiskPtr> Members::all() const {
   auto all = spares_;
-  for (const auto& disk : disks_)
-    if (disk) all.push_back(disk);
+  for (const auto* some : {&disks_, &joining_})
+    for (const auto& disk : *some)
+      if (disk) all.push_back(disk);
   all.insert(all.end(), retired_.begin(), retired_.end());
   return all;
 }
 
 std::optional<Slot> Members::slot_of(const MemberDisk& disk) const {
   for (Slot slot; slot < slots_end(); slot = slot.next())
-    if (disks_[slot.value].get() == &disk) return slot;
+    if (disks_[slot.value].get() == &disk || joining_[slot.value].get() == &disk) return slot;
   return std::nullopt;
 }
 
@@ -99,17 +105,28 @@ std::optional<Slot> Members::note_failed(const MemberDisk& disk) {
                                 disk.read_errors, disk.write_errors, disk.corruptions};
   entry.state = SlotState::kFailed;
   changed_ = true;
-  retired_.push_back(std::move(disks_[slot->value]));
+  auto& seat = joining_[slot->value] ? joining_[slot->value] : disks_[slot->value];
+  retired_.push_back(std::exchange(seat, nullptr));
   return slot;
 }
 
 void Members::take_slot(Slot slot, MemberDiskPtr spare) {
-  SQ_CHECK(!live(slot), "a slot was given away while its disk is good");
+  SQ_CHECK(!live(slot) && !joining(slot), "a slot was given away while its disk is good");
   std::erase(spares_, spare);
   table_[slot.value] = {spare->label.disk, SlotState::kRebuilding};
   built_[slot.value].assign(geometry_.chunks, false);
-  disks_[slot.value] = std::move(spare);
+  joining_[slot.value] = std::move(spare);
   changed_ = true;
+}
+
+void Members::seat_joined() {
+  for (Slot slot; slot < slots_end(); slot = slot.next()) {
+    auto& disk = joining_[slot.value];
+    if (!disk || disk->failed()) continue;  // a failed one is announced, and note_failed() takes it
+    const auto& named = disk->label.slots;
+    if (slot.value >= named.size() || named[slot.value].disk != disk->label.disk) continue;
+    disks_[slot.value] = std::exchange(disk, nullptr);
+  }
 }
 
 void Members::set_whole(Slot slot) {
@@ -123,19 +140,29 @@ format::Label Members::label_for(const MemberDisk& disk) const {
   label.node = node_;
   label.pool = pool_;
   label.disk = disk.label.disk;
-  const auto slot = slot_of(disk);
-  label.role = slot ? format::DiskRole::kMember : format::DiskRole::kSpare;
-  label.slot = slot.value_or(Slot());
+  const auto entry = std::ranges::find(named_, disk.label.disk, &format::SlotEntry::disk);
+  const bool member = entry != named_.end() && entry->state != SlotState::kFailed;
+  label.role = member ? format::DiskRole::kMember : format::DiskRole::kSpare;
+  if (member) label.slot = Slot(static_cast<std::uint16_t>(entry - named_.begin()));
   label.k = geometry_.k;
   label.m = geometry_.m;
   label.chunk_bytes = geometry_.chunk_bytes;
   label.chunks = geometry_.chunks;
   label.journal_bytes = geometry_.journal_bytes;
   label.pool_generation = generation_;
-  label.slots = table_;
+  label.epoch = epoch;
+  label.slots = named_;
   label.newest = newest;
   label.previous = previous;
   return label;
+}
+
+std::vector<MemberDiskPtr> Members::writable() const {
+  auto disks = all();
+  std::erase_if(disks, [&](const auto& disk) {
+    return disk->failed() || std::ranges::find(retired_, disk) != retired_.end();
+  });
+  return disks;
 }
 
 Async<> Members::write_labels() {
@@ -143,11 +170,24 @@ Async<> Members::write_labels() {
   // Too many are away at once: likely a cable, not the disks. Whoever comes back must find labels
   // that still count on it.
   if (whole_count() < geometry_.k) co_return too_few();
-  if (std::exchange(changed_, false)) ++generation_;
+  const auto level = [&](const auto& disk) { return disk->label.pool_generation == generation_; };
+  if (changed_ && !std::ranges::all_of(writable(), level)) {
+    SQ_PROBE("a round of labels that a crash cut short was completed before the next one");
+    co_await write_round();
+  }
+  if (std::exchange(changed_, false)) {
+    ++generation_;
+    named_ = table_;
+  }
+  co_await write_round();
+  if (whole_count() < geometry_.k) co_return too_few();
+  co_return Result<>();
+}
+
+Task<void> Members::write_round() {
   std::vector<MemberDiskPtr> disks;
   std::vector<format::Label> labels;
-  for (const auto& disk : all()) {
-    if (disk->failed() || std::ranges::find(retired_, disk) != retired_.end()) continue;
+  for (const auto& disk : writable()) {
     auto label = label_for(*disk);
     label.sequence = disk->label.sequence;
     const bool has_it =
@@ -159,8 +199,6 @@ Async<> Members::write_labels() {
   }
   label_bytes_ += disks.size() * kLabelCopies * format::kLabelBytes;
   co_await pool::write_labels(loop_, std::move(disks), std::move(labels));
-  if (whole_count() < geometry_.k) co_return too_few();
-  co_return Result<>();
 }
 
 Task<void> Members::probe() {

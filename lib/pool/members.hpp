@@ -54,6 +54,8 @@ class Members {
   void set_built(Slot slot, SegmentId segment, bool built);
   bool built(Slot slot, SegmentId segment) const { return built_[slot.value][segment.value]; }
   MemberDiskPtr free_spare() const;
+  // Took the slot and does not sit in it yet.
+  MemberDiskPtr joining(Slot slot) const { return joining_[slot.value]; }
   std::vector<MemberDiskPtr> all() const;  // every open disk, failed ones too
   const std::vector<MemberDiskPtr>& spares() const { return spares_; }
   const std::vector<Bystander>& bystanders() const { return bystanders_; }
@@ -67,21 +69,26 @@ class Members {
   // ---- changes of membership; effective here at once, durable by write_labels()
   // The slot of a member that failed; nothing where it was none.
   std::optional<Slot> note_failed(const MemberDisk& disk);
-  // A spare takes an empty slot: rebuilding, nothing of it built yet.
+  // A spare takes an empty slot: rebuilding, nothing of it built yet. It is used from seat_joined()
+  // on, when labels name it: what is acknowledged with its help must be found on it after a crash.
   void take_slot(Slot slot, MemberDiskPtr spare);
+  void seat_joined();
   void set_whole(Slot slot);
 
   // ---- labels
   std::optional<format::CheckpointRef> newest, previous;
-  // Raises the generation if there was a change: once for each round of writing, so that a round
-  // that a crash cuts short leaves no disk more than one behind. To every live disk that lacks it,
-  // one copy after the other. Errors: kIo when fewer than k members are whole; then nothing is
-  // written.
+  std::uint32_t epoch = 0;  // of the present serving term, else the last one that a label names
+  // Raises the generation if there was a change, when every live disk has the label of the present
+  // one: rounds that crashes cut short, one after another, leave no disk more than one behind. To
+  // every live disk that lacks it, one copy after the other. Errors: kIo when fewer than k members
+  // are whole; then nothing is written.
   Async<> write_labels();
   std::uint64_t label_bytes_written() const { return label_bytes_; }
 
  private:
   format::Label label_for(const MemberDisk& disk) const;
+  std::vector<MemberDiskPtr> writable() const;
+  Task<void> write_round();
   Error too_few() const;
 
   env::Loop& loop_;
@@ -92,7 +99,8 @@ class Members {
   std::uint64_t generation_;
   bool changed_ = false;  // since the labels were written last
   std::vector<format::SlotEntry> table_;
-  std::vector<MemberDiskPtr> disks_;
+  std::vector<format::SlotEntry> named_;  // the table as of generation_
+  std::vector<MemberDiskPtr> disks_, joining_;
   std::vector<std::optional<Failed>> failed_;  // who failed last in each slot
   std::vector<std::vector<bool>> built_;       // of rebuilding slots, by segment
   std::vector<MemberDiskPtr> spares_;

@@ -93,7 +93,10 @@ class Decision {
         authority_ = &label(i);
     }
     std::erase_if(candidates_, [&](auto i) { return label(i).pool != most->first; });
-    for (const auto i : candidates_) note_checkpoints(label(i));
+    for (const auto i : candidates_) {
+      note_checkpoints(label(i));
+      out_.epoch = std::max(out_.epoch, label(i).epoch);
+    }
   }
 
   static std::tuple<std::uint64_t, format::CheckpointId, std::uint64_t> rank(const Label& label) {

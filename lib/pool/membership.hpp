@@ -34,6 +34,7 @@ struct Membership {
   Geometry geometry;
   PoolId pool;
   std::uint64_t generation = 0;
+  std::uint32_t epoch = 0;  // the highest that a label of the pool names
   std::vector<format::SlotEntry> slots;
   std::vector<DiskVerdict> verdicts;                        // one for each reading, in order
   std::vector<std::optional<std::size_t>> reading_of_slot;  // members and rebuilding ones

@@ -90,8 +90,12 @@ Async<Buffer> Pool::read_checkpoint_file(const CheckpointFile& file, std::uint64
   co_return co_await impl_->checkpoints.read_file(file, offset, size);
 }
 
-Async<> Pool::confirm_checkpoint() {
+std::uint32_t Pool::last_epoch() const { return impl_->members->epoch; }
+
+Async<> Pool::begin_epoch(std::uint32_t epoch) {
   const CallPass pass(impl_->gate);
+  SQ_CHECK(epoch > impl_->members->epoch, "an epoch was used again");
+  impl_->members->epoch = epoch;
   co_return co_await impl_->checkpoints.confirm();
 }
 

@@ -131,6 +131,9 @@ struct Checkpoint {
   format::CheckpointId id;
   ByteVector header;  // the owner's: applied positions, lane tails; at most 64 KiB
   std::vector<CheckpointFile> files;
+  // When loaded: why newer ones, which labels name and which therefore were whole once, could not
+  // be read. What the journal has let go since this one is then nowhere.
+  std::string passed_over;
 };
 
 class Pool : public journal::JournalDisks {
@@ -167,8 +170,11 @@ class Pool : public journal::JournalDisks {
   // Reads a file of the checkpoint that was loaded. Verified. Errors: kDataLoss.
   Async<Buffer> read_checkpoint_file(const CheckpointFile& file, std::uint64_t offset,
                                      std::uint32_t size);
-  // Writes the label of the loaded checkpoint to every disk that lacks it, and flushes.
-  Async<> confirm_checkpoint();
+  // The last serving term that a label of the pool names, whether it came to serve or not.
+  std::uint32_t last_epoch() const;
+  // Writes the label, which names the loaded checkpoint and `epoch`, to every live disk, and
+  // flushes: whatever disks are there at a later start, they know of this term.
+  Async<> begin_epoch(std::uint32_t epoch);
   // A stripe that the index or the journal names: its segment is in use. Before serve(). One that
   // the catalog does not find yet is kept here until stripe_is_indexed(): say `indexed` where it
   // does. Errors: kCorrupt for one that fits no disk of this pool.

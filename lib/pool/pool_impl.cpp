@@ -122,7 +122,7 @@ DiskStatus Pool::Impl::status_of(Slot slot) const {
   out.slot = slot;
   out.id = members->table()[slot.value].disk;
   const auto& failure = members->failures()[slot.value];
-  if (const auto disk = members->live(slot)) {
+  if (const auto disk = members->joining(slot) ? members->joining(slot) : members->live(slot)) {
     out.path = disk->path();
     out.size_bytes = disk->size_bytes();
     out.state = members->rebuilding(slot) ? DiskState::kRebuilding : DiskState::kMember;
@@ -209,6 +209,10 @@ Async<> Pool::Impl::fail_disk(Slot slot, std::string why) {
 std::string Pool::Impl::take_spares() {
   std::string what;
   for (const auto slot : members->missing_slots()) {
+    if (const auto disk = members->joining(slot)) {
+      what += "slot " + std::to_string(slot.value) + ": " + disk->path() + " still takes it; ";
+      continue;
+    }
     const auto spare = members->free_spare();
     if (!spare) break;
     // A disk that has failed this moment is announced before its slot is given away.
@@ -249,6 +253,7 @@ Async<std::string> Pool::Impl::reconcile() {
     rebuilding_ = false;
     co_return std::move(labelled).error();
   }
+  members->seat_joined();
   if (interrupted) SQ_PROBE("an interrupted rebuild went on");
   scope_.spawn(run_rebuild(rebuild_resumes_));
   co_return what + "rebuild began";

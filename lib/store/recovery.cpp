@@ -55,6 +55,11 @@ Async<std::unique_ptr<index::Index>> Engine::Impl::usable_index(
       SQ_PROBE("the local index did not stand on the journal's chain");
     }
   }
+  if (from && !from->passed_over.empty() && lane.tail.position > header.tail.position)
+    co_return Error{Code::kDataLoss,
+                    "the journal no longer has what a checkpoint held that cannot be read, and the "
+                    "local index does not serve either" +
+                        from->passed_over};
   if (from) co_return co_await import_index(*from);
   SQ_CO_TRY(auto empty, index_files_.create_empty());
   co_return index::Index::open(std::move(empty));
@@ -152,14 +157,13 @@ Async<> Engine::Impl::open() {
   recovered.records.clear();
 
   SQ_CO_TRY(co_await core_.lane->restore_copies());
-  if (checkpoint) {
-    SQ_CO_TRY(co_await core_.pool->confirm_checkpoint());
-    next_checkpoint_ = checkpoint->id.number + 1;
-  }
-  epoch_.number = std::max({recovered.highest_epoch.number, header.epoch.number,
-                            checkpoint ? checkpoint->id.epoch : 0}) +
+  if (checkpoint) next_checkpoint_ = checkpoint->id.number + 1;
+  // The labels know of every term, also of one whose records lie on a disk that is away now.
+  epoch_.number = std::max({core_.pool->last_epoch(), recovered.highest_epoch.number,
+                            header.epoch.number, checkpoint ? checkpoint->id.epoch : 0}) +
                   1;
   epoch_.random = core_.env.random.draw<std::uint64_t>();
+  SQ_CO_TRY(co_await core_.pool->begin_epoch(epoch_.number));
   core_.lane->start(epoch_, [this](const journal::DurableRecord& record) {
     core_.ledger.arrived(record.position);
   });

@@ -81,6 +81,11 @@ void SimMedium::choose_faults(Request& request, bool& hung, bool& slow) {
   } else if (request.op == kFlush) {
     by_chance(rates_.dropped_flush, DiskFault::kDroppedFlush);
   }
+  if (request.op == kRead && !unreadable_.empty()) {
+    const auto bad = unreadable_.lower_bound(request.offset / kBlockBytes);
+    if (bad != unreadable_.end() && *bad < (request.offset + request.size) / kBlockBytes)
+      apply(request, DiskFault::kIoError, hung, slow);
+  }
   if (slow_) counts_.add(DiskFault::kSlow);
   if (hung_) counts_.add(DiskFault::kHung);
   if (vanished_) apply(request, DiskFault::kVanished, hung, slow);
@@ -235,6 +240,7 @@ void SimMedium::write(const Request& request) {
   if (request.lost) return;
   auto write = copy_of(request);
   if (request.misdirected) write.block = elsewhere(request) / kBlockBytes;
+  for (std::uint64_t i = 0; i < write.blocks; ++i) unreadable_.erase(write.block + i);
   store(current_, write, true);
   write.number = writes_++;
   unflushed_.push_back(std::move(write));
@@ -375,6 +381,11 @@ bool SimMedium::rot(std::uint64_t seed, std::uint64_t bits) {
     counts_.add(DiskFault::kRot);
   }
   return true;
+}
+
+void SimMedium::make_unreadable(std::uint64_t offset, std::uint64_t size) {
+  for (auto block = offset / kBlockBytes; block < (offset + size) / kBlockBytes; ++block)
+    unreadable_.insert(block);
 }
 
 void SimMedium::spoil(std::uint64_t offset, std::uint64_t size, std::uint64_t seed) {

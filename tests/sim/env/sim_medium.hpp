@@ -12,6 +12,7 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,8 @@ class SimMedium final : public EventTarget {
   // ---- content
   // Flips `bits` stored bits, of blocks that were written. False when none was.
   bool rot(std::uint64_t seed, std::uint64_t bits);
+  // Latent sector errors: a read that touches one of these blocks gives kIo until it is written.
+  void make_unreadable(std::uint64_t offset, std::uint64_t size);
   // Fills the range with seeded noise.
   void spoil(std::uint64_t offset, std::uint64_t size, std::uint64_t seed);
   ByteVector peek(std::uint64_t offset, std::uint64_t size) const;
@@ -143,6 +146,7 @@ class SimMedium final : public EventTarget {
 
   bool vanished_ = false, hung_ = false, slow_ = false, full_ = false, read_only_ = false,
        lying_flush_ = false, strict_overlap_ = false;
+  std::set<std::uint64_t> unreadable_;  // blocks
   std::uint64_t attachment_ = 1;
   std::uint64_t overlaps_ = 0;
   std::int64_t busy_until_ns_ = 0;

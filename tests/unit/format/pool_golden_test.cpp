@@ -47,6 +47,7 @@ Label golden_label() {
   label.chunks = 120;
   label.journal_bytes = 16u << 20;
   label.pool_generation = 4;
+  label.epoch = 5;
   label.slots = {{{uuid_of(0x40)}, SlotState::kWhole},
                  {{uuid_of(0x50)}, SlotState::kRebuilding},
                  {{uuid_of(0x60)}, SlotState::kFailed}};

@@ -158,7 +158,7 @@ inline Async<> RigDisks::read(Slot slot, std::uint64_t journal_offset, Buffer in
   auto* const disk = disks_[slot.value].get();
   if (disk == nullptr) co_return Error{Code::kIo, "gone"};
   auto result = co_await disk->read(journal_offset, std::move(into));
-  co_return note(slot, disk, std::move(result));
+  co_return std::move(result);
 }
 
 inline Async<> RigDisks::flush(Slot slot) {

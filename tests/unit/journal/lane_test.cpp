@@ -320,6 +320,30 @@ TEST_CASE("one good copy of each record is enough, whichever disk it is on") {
     CHECK(good_copies(rig, LanePosition(batch * 8192)) == 3);
 }
 
+TEST_CASE("a bad sector costs no copy but the one that it lies in") {
+  Rig rig({.ring_bytes = 256u << 10});
+  start(rig);
+  for (int i = 0; i < 6; ++i) {
+    rig.append(5000);
+    REQUIRE(rig.settle());
+  }
+  REQUIRE(rig.stop());
+  SECTION("in a part of the ring that nobody needs, on every disk") {
+    for (auto* medium : rig.media)
+      medium->make_unreadable(rig.config.ring_offset + (128u << 10), 4096);
+  }
+  SECTION("in the body of another batch on every disk") {
+    for (std::size_t disk = 0; disk < rig.media.size(); ++disk)
+      rig.media[disk]->make_unreadable(rig.config.ring_offset + disk * 8192 + 4096, 4096);
+  }
+  start(rig);
+  CHECK(rig.acked == 6);
+  for (std::size_t batch = 0; batch < 6; ++batch)
+    CHECK(good_copies(rig, LanePosition(batch * 8192)) == 3);
+  rig.append(5000);
+  REQUIRE(rig.settle());
+}
+
 TEST_CASE("a journal of another pool or lane is never taken") {
   Rig rig({});
   start(rig);

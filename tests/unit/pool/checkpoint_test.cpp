@@ -75,6 +75,13 @@ TEST_CASE("when the newest checkpoint is rotten beyond repair, the older one is 
   REQUIRE(loaded);
   CHECK(loaded->id.number == 1);
   CHECK(t.checkpoint_reads(*loaded));
+  // Who starts from it is told, now and at the next start, until there is a newer one.
+  CHECK_FALSE(loaded->passed_over.empty());
+  CHECK_FALSE(t.reopen()->passed_over.empty());
+  REQUIRE(t.checkpoint(3, {3}).ok());
+  const auto newer = t.reopen();
+  CHECK(newer->id.number == 3);
+  CHECK(newer->passed_over.empty());
 }
 
 TEST_CASE("the older checkpoint can be asked for, and none beyond it") {

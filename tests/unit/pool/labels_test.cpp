@@ -314,3 +314,64 @@ TEST_CASE(
     }
   }
 }
+
+TEST_CASE("a term that began is known at every later start, whichever disks are there") {
+  Cluster t(Shape{4, 2, 0});
+  t.ready();
+  for (std::uint16_t away = 0; away < 6; ++away) {
+    const auto begun = t.pool->last_epoch();
+    t.crash();
+    // What the term wrote may lie on this disk alone.
+    const auto paths = t.paths;
+    t.paths.erase(t.paths.begin() + away);
+    t.reopen();
+    CHECK(t.pool->last_epoch() == begun + 1);
+    t.paths = paths;
+  }
+}
+
+TEST_CASE("a spare counts only from the moment that labels name it in its slot") {
+  Cluster t(Shape{4, 2, 1});
+  t.ready();
+  REQUIRE(t.node.run(t.pool->fail_disk(Slot(1), "by hand")).ok());
+  t.medium(6).set_hung(true);  // the spare, while its label is written
+  Result<std::string> reconciled = std::string();
+  env::Scope scope(t.node.loop());
+  const auto run = [](Pool* pool, Result<std::string>* out) -> Task<void> {
+    *out = co_await pool->reconcile();
+  };
+  scope.spawn(run(t.pool.get(), &reconciled));
+  t.world.run_for(std::chrono::seconds(1));
+  CHECK(t.pool->live_slots().size() == 5);
+  CHECK(t.disk(1).state == DiskState::kRebuilding);
+  t.medium(6).set_hung(false);
+  t.world.run_until([&] { return scope.size() == 0; }, std::chrono::minutes(1));
+  CHECK(reconciled.ok());
+  CHECK(t.pool->live_slots().size() == 6);
+  CHECK(label_of(t, 6).slot == Slot(1));
+}
+
+TEST_CASE("changes of membership that crashes cut short one after another leave the pool whole") {
+  for (std::uint64_t first = 1; first <= 30; first += 3) {
+    for (std::uint64_t second = 1; second <= 30; second += 2) {
+      INFO("crash at call " << first << ", then at call " << second);
+      Cluster t(Shape{4, 2, 0}, first * 100 + second);
+      t.ready();
+      t.node.disks().plan().arm({sim::DiskFault::kCrash, first});
+      t.node.run_or_crash(t.pool->fail_disk(Slot(0), "by hand"));
+      t.node.disks().plan().disarm();
+      t.crash();
+      REQUIRE(t.open().ok());
+      REQUIRE(t.node.run(t.pool->load_checkpoint()).ok());
+      t.medium(1).plan().arm({sim::DiskFault::kIoError, 1, sim::kWrite});
+      BufferChain block{Buffer::zeroed(kBlockBytes)};
+      CHECK_FALSE(t.node.run(t.pool->write(Slot(1), 0, std::move(block))).ok());
+      t.node.disks().plan().arm({sim::DiskFault::kCrash, second});
+      t.node.run_or_crash(t.pool->begin_epoch(t.pool->last_epoch() + 1));
+      t.node.disks().plan().disarm();
+      t.crash();
+      t.reopen();
+      for (std::size_t i = 2; i < 6; ++i) CHECK(t.disk(i).state == DiskState::kMember);
+    }
+  }
+}

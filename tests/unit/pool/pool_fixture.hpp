@@ -102,7 +102,8 @@ struct Cluster {
   }
   void serve() {
     for (const auto& stripe : catalog.stripes) CHECK(pool->adopt(stripe, true).ok());
-    pool->serve(++epoch, &catalog, [this](Slot slot) { lost.push_back(slot); });
+    epoch = pool->last_epoch();
+    pool->serve(epoch, &catalog, [this](Slot slot) { lost.push_back(slot); });
   }
   // Formats, opens, serves.
   Cluster& ready() {
@@ -111,7 +112,7 @@ struct Cluster {
     auto none = node.run(pool->load_checkpoint());
     REQUIRE(none.ok());
     REQUIRE_FALSE(none->has_value());
-    REQUIRE(node.run(pool->confirm_checkpoint()).ok());
+    REQUIRE(node.run(pool->begin_epoch(pool->last_epoch() + 1)).ok());
     serve();
     return *this;
   }
@@ -133,7 +134,7 @@ struct Cluster {
     auto loaded = node.run(pool->load_checkpoint());
     INFO((loaded.ok() ? std::string() : loaded.error().message));
     REQUIRE(loaded.ok());
-    REQUIRE(node.run(pool->confirm_checkpoint()).ok());
+    REQUIRE(node.run(pool->begin_epoch(pool->last_epoch() + 1)).ok());
     serve();
     return *loaded;
   }
