@@ -3,6 +3,16 @@
 #include "base/planted.hpp"
 
 namespace square::pool {
+namespace {
+
+// A request that was not answered in time has failed like any other: whoever asked goes on without
+// the disk, and needs no case of its own.
+Result<> as_io(Result<> result) {
+  if (result.ok() || result.code() != Code::kTimeout) return result;
+  return Error{Code::kIo, std::move(result).error().message};
+}
+
+}  // namespace
 
 Async<> MemberDisk::read(std::uint64_t offset, Buffer into) {
   if (failed_) co_return dead();
@@ -11,7 +21,7 @@ Async<> MemberDisk::read(std::uint64_t offset, Buffer into) {
   if (result.ok()) co_return failed_ ? Result<>(dead()) : Result<>();
   ++read_errors;
   if (disk_->failed() || result.code() == Code::kTimeout) fail("read: " + result.error().message);
-  co_return std::move(result).context("disk " + path());
+  co_return as_io(std::move(result)).context("disk " + path());
 }
 
 Async<> MemberDisk::write(std::uint64_t offset, BufferChain chain) {
@@ -21,7 +31,7 @@ Async<> MemberDisk::write(std::uint64_t offset, BufferChain chain) {
   if (result.ok()) co_return failed_ ? Result<>(dead()) : Result<>();
   ++write_errors;
   fail("write: " + result.error().message);
-  co_return std::move(result).context("disk " + path());
+  co_return as_io(std::move(result)).context("disk " + path());
 }
 
 Async<> MemberDisk::flush() {
@@ -59,7 +69,7 @@ Async<> MemberDisk::flush_once() {
     co_return Result<>();
   }
   if (!result.ok()) ++write_errors;
-  co_return std::move(result).context("disk " + path());
+  co_return as_io(std::move(result)).context("disk " + path());
 }
 
 Task<void> MemberDisk::discard(std::uint64_t offset, std::uint64_t size) {

@@ -179,6 +179,18 @@ TEST_CASE("a stripe that loses a member while it is written fails, and the next 
   CHECK(t.read(t.stored.back()).ok());
 }
 
+TEST_CASE("a disk that does not answer in time costs a stripe what a failed disk costs it") {
+  for (const auto op : {sim::kWrite, sim::kFlush}) {
+    Cluster t(Shape{4, 2, 0});
+    t.ready();
+    t.medium(2).plan().arm({sim::DiskFault::kHung, 1, op, false});
+    CHECK(t.write({noise(100, 1)}).code() == Code::kIo);
+    CHECK(t.disk(2).state == DiskState::kFailed);
+    REQUIRE(t.store({50'000, 50'000}).ok());
+    CHECK(t.unreadable() == 0);
+  }
+}
+
 TEST_CASE("a flush error fails the disk for good and the stripe with it") {
   Cluster t(Shape{4, 2, 0});
   t.ready();
