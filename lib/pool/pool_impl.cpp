@@ -114,6 +114,7 @@ PoolStatus Pool::Impl::status() const {
   for (const auto slot : members->live_slots()) ++(members->rebuilding(slot) ? filling : whole);
   if (filling > 0 && whole >= out.geometry.k) out.rebuild.active = true;
   out.scrub = repair.scrub_status();
+  out.scrub.active = scrubbing_;  // from the moment it was asked for
   return out;
 }
 

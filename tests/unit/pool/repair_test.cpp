@@ -271,6 +271,7 @@ TEST_CASE("a scrub finds rot, mends it, and finds nothing the second time") {
     t.medium(stripe.slots[n % 6].value).spoil(offset, kBlockBytes, n);
   }
   REQUIRE(t.pool->start_scrub().ok());
+  CHECK(t.pool->status().scrub.active);  // before its task has run: who waits for its end waits
   CHECK(t.pool->start_scrub().code() == Code::kBusy);
   // It is over when what it found is mended, not when it has looked at all.
   do t.world.run_for(std::chrono::microseconds(10));
