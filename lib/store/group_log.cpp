@@ -83,6 +83,10 @@ Task<void> Group::send(Logged logged) {
   }
   logged->durable = true;
   if (SQ_PLANTED("ack_out_of_order")) finish(logged, {});
+  if (SQ_PLANTED("direct_overtakes") && logged->direct && !logged->committed) {
+    memory_.enter(logged->operation, logged->stored);
+    finish(logged, {});
+  }
   advance();
 }
 
@@ -103,7 +107,7 @@ Result<> Group::enter(const Logged& logged) {
   SQ_CHECK(operation.sequence == commit_.next());
   commit_ = operation.sequence;
   logged->committed = true;
-  memory_.enter(operation, logged->stored);
+  if (!logged->direct || !SQ_PLANTED("direct_overtakes")) memory_.enter(operation, logged->stored);
   if (!operation.placed()) unplaced_bytes_ += logged->stored_bytes;
   if (operation.session != SessionId{}) sessions_.done(operation.session, operation.request);
   if (operation.type == OperationType::kSessionEnd)
