@@ -26,10 +26,14 @@ Result<Group*> Engine::Impl::group_of(VolumeId volume) {
 }
 
 Result<Engine::Impl::Found> Engine::Impl::find_volume(const std::string& name, bool deleted) {
-  std::optional<Found> newest;
-  for (auto& [group_id, each] : groups_)
-    for (const auto& [id, record] : each->volumes())
-      if (record.name == name && record.deleted == deleted) newest = Found{each.get(), id, record};
+  std::optional<Found> newest;  // several of one name may be deleted: the last of them
+  for (auto& [group_id, each] : groups_) {
+    for (const auto& [id, record] : each->volumes()) {
+      if (record.name != name || record.deleted != deleted) continue;
+      if (!newest || record.deleted_wall_ns >= newest->record.deleted_wall_ns)
+        newest = Found{each.get(), id, record};
+    }
+  }
   if (newest) return *newest;
   return Error{Code::kNotFound, std::string("there is no ") + (deleted ? "deleted " : "") +
                                     "volume named '" + name + "'"};
