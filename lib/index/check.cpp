@@ -161,6 +161,8 @@ class Checker {
              view_.get(Family::kSegments, format::segment_key(key.segment, key.generation)));
       if (!stored || *stored != format::encode(row))
         return wrong(text_of(key) + ": counters not as stored");
+      if (impl_.dead.contains(key) != (row.live_bytes == 0))
+        return wrong(text_of(key) + ": not listed as what its counter says");
     }
     for (const auto& [key, row] : counted_) {
       if (!impl_.segments.contains(key) && row != format::SegmentRow{})

@@ -126,6 +126,9 @@ class Index {
                                                               std::uint32_t stripe_block) const;
   Result<std::vector<format::StripeDescriptor>> stripes_in(SegmentId segment) const;
   Result<std::vector<SegmentUse>> segment_uses() const;
+  // Those with stripes and without live bytes, in every use: what might be free. Costs what it
+  // returns.
+  std::vector<SegmentId> dead_segments() const;
   // Extents with a place in that segment that a mapping still names: what the cleaner must move and
   // what forbids freeing. Looks each extent of the segment up by identity.
   Result<std::vector<format::MovedExtent>> live_extents(SegmentId segment) const;

@@ -23,6 +23,19 @@ Pool::~Pool() = default;
 const Geometry& Pool::geometry() const { return impl_->members->geometry(); }
 PoolId Pool::id() const { return impl_->members->pool(); }
 PoolStatus Pool::status() const { return impl_->status(); }
+
+PoolRoom Pool::room() const {
+  const auto& segments = *impl_->segments;
+  const std::uint64_t chunk_bytes = geometry().chunk_bytes;
+  PoolRoom room;
+  room.segments = segments.size();
+  room.segments_free = segments.count(SegmentTable::State::kFree);
+  room.capacity_bytes = geometry().k * chunk_bytes * room.segments;
+  room.segment_bytes = stripe_bytes_min() / kBlockBytes * chunk_bytes;
+  room.free_fresh_bytes = room.segment_bytes * segments.free_for(StripeClass::kFresh);
+  return room;
+}
+
 std::vector<DiskStatus> Pool::disks() const { return impl_->disks(); }
 
 // ---- journal areas
@@ -97,7 +110,10 @@ Async<> Pool::confirm_checkpoint() {
 
 Result<> Pool::adopt(const format::StripeDescriptor& stripe, bool indexed) {
   SQ_TRY(impl_->segments->adopt(stripe, StripeClass::kFresh));
-  if (!indexed) impl_->stripes.note_adopted(stripe);
+  if (!indexed)
+    impl_->stripes.note_adopted(stripe);
+  else if (impl_->segments->at(stripe.segment).generation == stripe.generation)
+    impl_->segments->note_indexed(stripe.segment);
   return {};
 }
 
@@ -120,6 +136,7 @@ void Pool::forget_stripe(const format::StripeDescriptor& stripe) {
 }
 
 void Pool::stripe_is_indexed(const format::StripeDescriptor& stripe) {
+  if (impl_->stripes.current(stripe)) impl_->segments->note_indexed(stripe.segment);
   impl_->stripes.forget(key_of(stripe));
 }
 
@@ -157,6 +174,19 @@ std::vector<SegmentId> Pool::closed_segments() const {
   auto closed = impl_->segments->closed_data_segments();
   std::erase_if(closed, [&](SegmentId id) { return impl_->stripes.has_unindexed(id); });
   return closed;
+}
+
+bool Pool::is_closed(SegmentId id) const {
+  const auto& segment = impl_->segments->at(id);
+  return segment.state == SegmentTable::State::kClosed && segment.kind != StripeClass::kIndex &&
+         !impl_->stripes.has_unindexed(id);
+}
+
+std::vector<SegmentId> Pool::barren_segments() const {
+  std::vector<SegmentId> barren;
+  for (const auto id : impl_->segments->unindexed_segments())
+    if (!impl_->stripes.has_unindexed(id)) barren.push_back(id);
+  return barren;
 }
 
 void Pool::release_segment(SegmentId segment) {

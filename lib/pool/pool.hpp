@@ -95,6 +95,16 @@ struct PoolStatus {
   RepairStatus rebuild, scrub;
 };
 
+// What every write and every round of cleaning asks: the same work for ten segments and ten
+// thousand.
+struct PoolRoom {
+  std::uint32_t segments = 0, segments_free = 0;
+  std::uint64_t capacity_bytes = 0;  // as in PoolStatus
+  // With members missing, stripes are narrower and a segment holds less: as it is now.
+  std::uint64_t segment_bytes = 0;     // data bytes in one
+  std::uint64_t free_fresh_bytes = 0;  // data bytes in the free ones that kFresh may take
+};
+
 // Which open segment a stripe goes to: data that dies together lies together.
 enum class StripeClass : std::uint8_t { kFresh = 0, kCleaned = 1, kIndex = 2 };
 
@@ -150,6 +160,7 @@ class Pool : public journal::JournalDisks {
   const Geometry& geometry() const;
   PoolId id() const;
   PoolStatus status() const;
+  PoolRoom room() const;
   std::vector<DiskStatus> disks() const;
 
   // ---- journal areas (JournalDisks)
@@ -217,6 +228,9 @@ class Pool : public journal::JournalDisks {
   // ---- freeing
   // In use and not open, of data classes, with every stripe in the index: for the cleaner.
   std::vector<SegmentId> closed_segments() const;
+  bool is_closed(SegmentId segment) const;  // is one of them
+  // Those of them that the index has no stripe of, and will not: nothing in them was ever named.
+  std::vector<SegmentId> barren_segments() const;
   // Nothing needs it any more (docs/protocol.md, section 3, "Freeing", up to the checkpoint). It is
   // discarded and reused after the next write_checkpoint that starts from now, and after its
   // readers are gone.

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "format/checkpoint.hpp"
@@ -32,6 +33,7 @@ std::vector<Slot> unrotated(const std::vector<Slot>& slots, SegmentId segment,
 class SegmentTable {
  public:
   enum class State : std::uint8_t { kFree, kOpen, kClosed, kReleased, kDiscarding };
+  static constexpr std::size_t kStates = 5;
   struct Segment {
     State state = State::kFree;
     StripeClass kind = StripeClass::kFresh;
@@ -42,7 +44,8 @@ class SegmentTable {
     std::uint32_t readers = 0;
     std::uint64_t released_at = 0;  // checkpoints begun before its release
     bool adopted = false;
-    bool passed = false;  // its checkpoint is done; only readers hold it
+    bool indexed = false;  // the index took a stripe of this use
+    bool passed = false;   // its checkpoint is done; only readers hold it
   };
   struct Range {
     SegmentId segment;
@@ -58,7 +61,7 @@ class SegmentTable {
   const Segment& at(SegmentId id) const { return segments_[id.value]; }
   std::uint32_t size() const { return static_cast<std::uint32_t>(segments_.size()); }
   bool in_use(SegmentId id) const { return at(id).state != State::kFree; }
-  std::uint32_t count(State state) const;
+  std::uint32_t count(State state) const { return counts_[static_cast<std::size_t>(state)]; }
 
   // ---- at start
   // As if nothing had been noted or adopted.
@@ -84,6 +87,10 @@ class SegmentTable {
   std::uint32_t free_for(StripeClass kind) const;
 
   // ---- freeing
+  // The index has a stripe of the segment's present use: it will say when the last one is dead.
+  void note_indexed(SegmentId id);
+  // Closed data segments of which the index has no stripe: nobody else would free them.
+  const std::set<SegmentId>& unindexed_segments() const { return unindexed_; }
   void release(SegmentId id);
   // Free without waiting for another checkpoint: nothing that recovery could find names it.
   void release_at_once(SegmentId id);
@@ -115,6 +122,8 @@ class SegmentTable {
 
  private:
   Segment& use(SegmentId id) { return segments_[id.value]; }
+  void set_state(SegmentId id, State state);
+  Segment& begin_use(SegmentId id, StripeClass kind, State state);
   std::optional<SegmentId> pick_free();
   Result<SegmentId> open_segment(StripeClass kind, const std::vector<Slot>& live_slots);
   std::optional<Range> append(SegmentId id, std::span<const std::uint32_t> item_bytes);
@@ -123,6 +132,8 @@ class SegmentTable {
   Geometry geometry_;
   std::uint32_t chunk_blocks_;
   std::vector<Segment> segments_;
+  std::array<std::uint32_t, kStates> counts_{};  // of segments in each state
+  std::set<SegmentId> released_, unindexed_;     // so that nobody has to look through all of them
   std::array<std::optional<SegmentId>, 3> open_;
   std::uint32_t cursor_ = 0;
   std::uint64_t checkpoints_begun_ = 0;

@@ -239,8 +239,11 @@ void StripeIo::segment_released(SegmentId segment) {
 }
 
 bool StripeIo::has_unindexed(SegmentId segment) const {
-  const auto in_it = [&](const auto& entry) { return entry.first.segment == segment; };
-  return std::ranges::any_of(pending_, in_it) || std::ranges::any_of(adopted_, in_it);
+  const auto in_it = [&](const auto& stripes) {
+    const auto first = stripes.lower_bound(StripeKey{segment, {}, 0});
+    return first != stripes.end() && first->first.segment == segment;
+  };
+  return in_it(pending_) || in_it(adopted_);
 }
 
 std::vector<format::StripeDescriptor> StripeIo::pending_in(SegmentId segment) const {

@@ -18,13 +18,11 @@ constexpr std::uint64_t kLivePercentMax = 90;  // a fuller segment gives too lit
 }  // namespace
 
 // A segment is free when its live bytes are 0 *and* no mapping, present or history, names any of
-// its extents. The pool reuses it after the next checkpoint, and after its readers.
+// its extents, or when nothing in it ever had a name. The pool reuses it after the next checkpoint,
+// and after its readers. Only segments that have lost their last byte are looked at.
 Result<> Engine::Impl::reclaim() {
-  SQ_TRY(const auto uses, core_.index->segment_uses());
-  std::map<SegmentId, std::uint64_t> live_bytes;
-  for (const auto& use : uses) live_bytes[use.segment] += use.live_bytes;
-  for (const auto segment : core_.pool->closed_segments()) {
-    if (live_bytes[segment] != 0) continue;
+  for (const auto segment : core_.index->dead_segments()) {
+    if (!core_.pool->is_closed(segment)) continue;
     SQ_TRY(const auto live, core_.index->live_extents(segment));
     if (!live.empty())
       return Error{Code::kCorrupt, "the index counts no live bytes in segment " +
@@ -33,26 +31,26 @@ Result<> Engine::Impl::reclaim() {
     SQ_TRY(core_.index->forget_segment(segment));
     core_.pool->release_segment(segment);
   }
+  for (const auto segment : core_.pool->barren_segments()) core_.pool->release_segment(segment);
   return {};
 }
 
 std::optional<SegmentId> Engine::Impl::victim() {
-  const auto closed = core_.pool->closed_segments();
   for (const auto segment : damaged_) {
-    if (std::find(closed.begin(), closed.end(), segment) == closed.end()) continue;
+    if (!core_.pool->is_closed(segment)) continue;
     damaged_.erase(segment);
     SQ_PROBE("a damaged segment is cleaned");
     return segment;
   }
-  const auto status = core_.pool->status();
-  const auto low = std::max(kFreeSegmentsLow, status.geometry.chunks * kFreePercentLow / 100);
-  if (status.segments_free >= low) return std::nullopt;
+  const auto room = core_.pool->room();
+  if (room.segments_free >= std::max(kFreeSegmentsLow, room.segments * kFreePercentLow / 100))
+    return std::nullopt;
   const auto uses = core_.index->segment_uses();
   if (!uses.ok()) return std::nullopt;
   const index::SegmentUse* best = nullptr;
   for (const auto& use : *uses) {
     if (use.live_bytes == 0 || use.live_bytes * 100 > use.total_bytes * kLivePercentMax) continue;
-    if (std::find(closed.begin(), closed.end(), use.segment) == closed.end()) continue;
+    if (!core_.pool->is_closed(use.segment)) continue;
     if (best == nullptr || use.live_bytes * best->total_bytes < best->live_bytes * use.total_bytes)
       best = &use;
   }
@@ -63,11 +61,11 @@ Async<bool> Engine::Impl::clean_some() {
   const auto segment = victim();
   if (!segment) {
     // Segments may have died by themselves: a checkpoint brings them back.
-    const auto status = core_.pool->status();
-    if (status.segments_free < kFreeSegmentsLow) {
-      SQ_CO_TRY(const auto uses, core_.index->segment_uses());
-      for (const auto& use : uses) want_checkpoint_ = want_checkpoint_ || use.live_bytes == 0;
-    }
+    if (core_.pool->room().segments_free < kFreeSegmentsLow)
+      want_checkpoint_ = want_checkpoint_ ||
+                         std::ranges::any_of(core_.index->dead_segments(), [this](SegmentId dead) {
+                           return core_.pool->is_closed(dead);
+                         });
     co_return false;
   }
   SQ_CO_TRY(auto live, core_.index->live_extents(*segment));
@@ -118,7 +116,12 @@ Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
   record.stripes = placed.stripes;
   SQ_CO_TRY(auto hold, co_await append_held(core_, record, journal::Reserve::kPlacement));
   SQ_CO_TRY(core_.index->apply_move(record, core_.index_point()));
-  for (const auto& stripe : placed.stripes) core_.pool->stripe_is_indexed(stripe);
+  for (const auto& stripe : placed.stripes) {
+    SQ_CO_TRY(const auto taken, core_.index->find_stripe(stripe.segment, stripe.generation,
+                                                         stripe.stripe_block));
+    // Everything in it was overwritten meanwhile: it is nobody's.
+    taken ? core_.pool->stripe_is_indexed(stripe) : core_.pool->forget_stripe(stripe);
+  }
   core_.ledger.applied(std::move(hold));
   co_return {};
 }

@@ -85,16 +85,12 @@ Result<> Group::check_range(VolumeId volume, std::uint64_t offset, std::uint64_t
 
 // Client writes are refused first, so that destage, cleaning, drops and recovery always find room.
 Result<> Group::check_room(std::uint64_t bytes) const {
-  const auto status = core_.pool->status();
-  // With members missing, stripes are narrower and a segment holds less.
-  const auto k_now = core_.pool->stripe_bytes_min() / kBlockBytes;
-  const auto segment_bytes = status.geometry.chunk_bytes * k_now;
-  const auto free = status.free_fresh_bytes / status.geometry.k * k_now;
+  const auto room = core_.pool->room();
   const auto reserve =
-      std::max(segment_bytes * kReserveSegments, status.capacity_bytes / 100 * kReservePercent);
+      std::max(room.segment_bytes * kReserveSegments, room.capacity_bytes / 100 * kReservePercent);
   const auto promised = core_.write_buffer.used() + bytes;
-  if (promised + promised / 8 + reserve <= free) return {};
-  return Error{Code::kNoSpace, "the pool is full: " + std::to_string(free >> 20) +
+  if (promised + promised / 8 + reserve <= room.free_fresh_bytes) return {};
+  return Error{Code::kNoSpace, "the pool is full: " + std::to_string(room.free_fresh_bytes >> 20) +
                                    " MiB are left, and are kept for what is accepted already; "
                                    "delete volumes or snapshots, or add disks"};
 }
