@@ -111,6 +111,10 @@ Result<> pool_status(Context& context, const std::string& node) {
   context.show(Json::array({row}),
                {"node", "redundancy", "members_live", "members_missing", "spares_free",
                 "capacity_bytes", "free_bytes", "rebuild", "scrub", "corruptions"});
+  if (!context.globals().json)
+    for (const auto& volume : pool.lost_volumes())
+      context.say("lost: " + std::to_string(volume.bytes()) + " bytes of volume " + volume.name() +
+                  " in " + std::to_string(volume.ranges()) + " ranges (--json names them)");
   return {};
 }
 

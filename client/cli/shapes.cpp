@@ -57,6 +57,21 @@ Json shape(const v1::Disk& d) {
            {{"read", d.read_errors()}, {"write", d.write_errors()}, {"corrupt", d.corruptions()}}}};
 }
 
+static Json lost_of(const v1::Pool& p) {
+  auto volumes = Json::array(), ranges = Json::array();
+  for (const auto& volume : p.lost_volumes())
+    volumes.push_back({{"id", volume.id()},
+                       {"name", volume.name()},
+                       {"ranges", volume.ranges()},
+                       {"bytes", volume.bytes()}});
+  for (const auto& range : p.lost_ranges())
+    ranges.push_back({{"volume", range.volume()},
+                      {"snapshot", range.snapshot()},
+                      {"offset", range.offset()},
+                      {"length", range.length()}});
+  return {{"volumes", std::move(volumes)}, {"ranges", std::move(ranges)}};
+}
+
 Json shape(const v1::Pool& p) {
   return {{"node", p.node()},
           {"members_live", p.members_live()},
@@ -70,7 +85,8 @@ Json shape(const v1::Pool& p) {
           {"rebuild", shape(p.rebuild())},
           {"scrub", shape(p.scrub())},
           {"corruptions_found", p.corruptions_found()},
-          {"corruptions_repaired", p.corruptions_repaired()}};
+          {"corruptions_repaired", p.corruptions_repaired()},
+          {"lost", lost_of(p)}};
 }
 
 Json shape(const v1::HealthReport& report) {

@@ -50,6 +50,7 @@ class ControlService {
   virtual Async<> wipe_disk(std::string path) = 0;
   virtual Result<> start_scrub() = 0;
   virtual pool::PoolStatus pool_status() = 0;
+  virtual Async<store::Losses> losses(std::size_t ranges_max) = 0;
   virtual Async<std::string> check_pool() = 0;
   virtual Async<> checkpoint() = 0;
 

@@ -105,11 +105,16 @@ Async<> EngineControl::wipe_disk(std::string path) {
 }
 Result<> EngineControl::start_scrub() { return engine_.pool().start_scrub(); }
 pool::PoolStatus EngineControl::pool_status() { return engine_.pool().status(); }
+Async<store::Losses> EngineControl::losses(std::size_t ranges_max) {
+  return engine_.losses(ranges_max);
+}
 Async<std::string> EngineControl::check_pool() { return engine_.check(); }
 Async<> EngineControl::checkpoint() { return engine_.checkpoint(); }
 
 std::vector<HealthCheck> EngineControl::health() {
   auto checks = judge(node_.name, engine_.pool().status(), engine_.pool().disks());
+  const auto lost = engine_.has_losses();
+  if (!lost.ok() || *lost) checks.insert(checks.begin(), data_lost(node_.name));
   history_.stamp(checks, env_.loop.wall().ns);
   return checks;
 }
@@ -157,6 +162,7 @@ std::vector<Counter> EngineControl::counters() {
       {"square_pool_written_parity_bytes_total", d(s.pool.written_parity_bytes)},
       {"square_pool_written_journal_bytes_total", d(s.pool.written_journal_bytes)},
       {"square_pool_written_checkpoint_bytes_total", d(s.pool.written_checkpoint_bytes)},
+      {"square_pool_written_summary_bytes_total", d(s.pool.written_summary_bytes)},
       {"square_pool_written_label_bytes_total", d(s.pool.written_label_bytes)},
       {"square_pool_written_rebuild_bytes_total", d(s.pool.written_rebuild_bytes)},
       {"square_pool_generation", d(s.pool.pool_generation)},

@@ -45,6 +45,7 @@ class EngineControl final : public ControlService {
   Async<> wipe_disk(std::string path) override;
   Result<> start_scrub() override;
   pool::PoolStatus pool_status() override;
+  Async<store::Losses> losses(std::size_t ranges_max) override;
   Async<std::string> check_pool() override;
   Async<> checkpoint() override;
   std::vector<HealthCheck> health() override;

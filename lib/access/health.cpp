@@ -64,6 +64,13 @@ std::vector<HealthCheck> judge(const std::string& node, const pool::PoolStatus& 
   return checks;
 }
 
+HealthCheck data_lost(const std::string& node) {
+  return {"SQ-DATA-LOST", "at_risk",
+          "more disks or strips are gone than there is parity: ranges of volumes are lost, and "
+          "reading them fails",
+          "square pool status --json --node " + node, 0};
+}
+
 std::string overall(const std::vector<HealthCheck>& checks) {
   const auto at_risk = [](const HealthCheck& check) { return check.severity == "at_risk"; };
   if (std::ranges::any_of(checks, at_risk)) return "at_risk";

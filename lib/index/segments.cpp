@@ -177,11 +177,41 @@ std::vector<SegmentId> Index::dead_segments() const {
 
 Result<std::vector<format::MovedExtent>> Index::live_extents(SegmentId segment) const {
   SQ_TRY(const auto stripes, stripes_in(segment));
+  return live_extents(stripes);
+}
+
+Result<std::vector<format::MovedExtent>> Index::live_extents(
+    std::span<const format::StripeDescriptor> stripes) const {
+  if (impl_->broken) return *impl_->broken;
   std::vector<format::MovedExtent> live;
   Batch view(*impl_->kv);
   for (const auto& stripe : stripes)
     for (const auto& extent : stripe.extents) SQ_TRY(impl_->find_live(view, stripe, extent, live));
   return live;
+}
+
+Result<std::vector<Index::Use>> Index::uses_of(const format::StripeDescriptor& stripe,
+                                               const format::StripeExtent& extent) const {
+  if (impl_->broken) return *impl_->broken;
+  std::vector<Use> uses;
+  const auto* group = impl_->find_group(extent.group);
+  if (!group) return uses;
+  Batch view(*impl_->kv);
+  const auto collect = [&](const Table& table, std::optional<Sequence> snapshot) -> Result<> {
+    SQ_TRY(const auto found,
+           view.overlapping(table, extent.offset, extent.offset + extent.plain_bytes));
+    for (const auto& range : found) {
+      const auto& ref = range.mapping.extent;
+      if (range.mapping.hole || ref.id != extent.id || !lies_in(ref.place, stripe)) continue;
+      uses.push_back({snapshot, range.offset, range.length});
+    }
+    return {};
+  };
+  SQ_TRY(collect(Table::present(extent.group, extent.volume), std::nullopt));
+  for (const auto& snapshot : group->snapshots)
+    SQ_TRY(collect(Table::history(extent.group, snapshot.id.sequence, extent.volume),
+                   snapshot.id.sequence));
+  return uses;
 }
 
 Result<> Index::forget_segment(SegmentId segment) {

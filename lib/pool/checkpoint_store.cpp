@@ -195,6 +195,7 @@ Async<> CheckpointStore::write(Checkpoint checkpoint, Pool::ReadFile read) {
     co_return Error{Code::kInvalid, "a checkpoint's header is at most 64 KiB"};
   if (newest_ && checkpoint.id <= newest_->ref.id)
     co_return Error{Code::kInvalid, "a checkpoint must be newer than the one before it"};
+  SQ_CO_TRY(check_members());
   const auto begun = segments_->checkpoint_begins();
   Stripes written;
   auto kept = co_await store_all(std::move(checkpoint), read, begun, written);
@@ -210,11 +211,22 @@ Async<> CheckpointStore::write(Checkpoint checkpoint, Pool::ReadFile read) {
     newest_ = std::move(kept).value();
   }
   for (const auto& stripe : written) stripes_.forget(key_of(stripe));
-  if (!labelled.ok()) co_return labelled;
+  if (!labelled.ok()) {
+    SQ_CO_TRY(check_members());
+    co_return labelled;
+  }
   if (!kept.ok()) co_return std::move(kept).error().context("write checkpoint");
   free_unnamed();
   segments_->checkpoint_done(begun);
   co_return Result<>();
+}
+
+// Labels that name a newer checkpoint would make strangers of the disks that are away.
+Result<> CheckpointStore::check_members() const {
+  if (members_->whole_count() >= members_->geometry().k) return {};
+  SQ_PROBE("a checkpoint waits for members");
+  return Error{Code::kUnavailable,
+               "more than m members are away: no checkpoint is made until they are back"};
 }
 
 Async<CheckpointStore::Kept> CheckpointStore::store_all(Checkpoint checkpoint,

@@ -1,5 +1,8 @@
 #include "pool/pool.hpp"
 
+#include <algorithm>
+#include <map>
+
 #include "pool/layout.hpp"
 #include "pool/pool_impl.hpp"
 
@@ -26,7 +29,7 @@ PoolStatus Pool::status() const { return impl_->status(); }
 
 PoolRoom Pool::room() const {
   const auto& segments = *impl_->segments;
-  const std::uint64_t chunk_bytes = geometry().chunk_bytes;
+  const std::uint64_t chunk_bytes = segments.data_bytes_max();
   PoolRoom room;
   room.segments = segments.size();
   room.segments_free = segments.count(SegmentTable::State::kFree);
@@ -133,11 +136,14 @@ Async<WrittenStripe> Pool::write_stripe(StripeClass kind, std::vector<StripeItem
 
 void Pool::forget_stripe(const format::StripeDescriptor& stripe) {
   impl_->stripes.forget(key_of(stripe));
+  impl_->summarize();
 }
 
 void Pool::stripe_is_indexed(const format::StripeDescriptor& stripe) {
   if (impl_->stripes.current(stripe)) impl_->segments->note_indexed(stripe.segment);
+  if (const auto* written = impl_->stripes.written(key_of(stripe))) impl_->summaries.note(*written);
   impl_->stripes.forget(key_of(stripe));
+  impl_->summarize();
 }
 
 std::uint64_t Pool::stripe_bytes_max() const {
@@ -192,6 +198,74 @@ std::vector<SegmentId> Pool::barren_segments() const {
 void Pool::release_segment(SegmentId segment) {
   impl_->stripes.segment_released(segment);
   impl_->segments->release(segment);
+  impl_->summaries.forget(segment);
+}
+
+// ---- segment summaries, and losses
+
+std::optional<SegmentView> Pool::segment(SegmentId id) const {
+  const auto& segments = *impl_->segments;
+  if (id.value >= segments.size() || !segments.in_use(id)) return std::nullopt;
+  const auto& segment = segments.at(id);
+  SegmentView view;
+  view.id = id;
+  view.generation = segment.generation;
+  view.kind = segment.kind;
+  view.k = segment.k;
+  view.m = segment.m;
+  view.slots = segment.slots;
+  view.closed = segment.state == SegmentTable::State::kClosed;
+  view.unindexed = impl_->stripes.has_unindexed(id);
+  view.summary = segment.summarized         ? SegmentView::Summary::kWritten
+                 : impl_->summaries.due(id) ? SegmentView::Summary::kDue
+                                            : SegmentView::Summary::kNone;
+  return view;
+}
+
+std::vector<Slot> Pool::slots_of(SegmentId id, std::uint32_t stripe_block) const {
+  return rotated(impl_->segments->at(id).slots, id, stripe_block);
+}
+
+Async<format::SegmentSummary> Pool::read_summary(SegmentId segment) {
+  const CallPass pass(impl_->gate);
+  if (pass.refused()) co_return CallPass::refusal();
+  co_return co_await impl_->summaries.read(segment);
+}
+
+std::vector<SegmentId> Pool::segments_with_losses() const {
+  const auto& segments = *impl_->segments;
+  std::map<SegmentId, std::size_t> damaged;  // strips of the worst stripe
+  for (const auto& [key, strips] : impl_->stripes.damaged_stripes())
+    damaged[key.segment] = std::max(damaged[key.segment], strips);
+  std::vector<SegmentId> found;
+  for (SegmentId id; id.value < segments.size(); id = id.next()) {
+    const auto& segment = segments.at(id);
+    if (!segments.in_use(id) || segment.kind == StripeClass::kIndex) continue;
+    const auto absent = std::ranges::count_if(
+        segment.slots, [&](Slot slot) { return !impl_->members->holder(slot, id); });
+    const auto rotten = damaged.find(id);
+    const auto gone = static_cast<std::size_t>(absent) +
+                      (rotten == damaged.end() ? std::size_t{0} : rotten->second);
+    if (gone > segment.m) found.push_back(id);
+  }
+  return found;
+}
+
+bool Pool::is_whole(const format::StripeDescriptor& stripe) const {
+  return std::ranges::all_of(stripe.slots, [&](Slot slot) {
+    return impl_->members->holder(slot, stripe.segment) != nullptr;
+  });
+}
+
+bool Pool::is_lost(const format::StripeDescriptor& stripe, std::uint32_t byte_offset,
+                   std::uint32_t size) const {
+  if (!impl_->stripes.current(stripe) || size == 0) return false;
+  const auto gone = impl_->stripes.gone(stripe);
+  if (std::ranges::count(gone, true) <= stripe.m) return false;
+  const auto strip_bytes = std::uint32_t{stripe.strip_blocks} * kBlockBytes;
+  for (auto i = byte_offset / strip_bytes; i <= (byte_offset + size - 1) / strip_bytes; ++i)
+    if (i < gone.size() && gone[i]) return true;
+  return false;
 }
 
 // ---- disks by hand, and repair

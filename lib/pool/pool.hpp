@@ -18,6 +18,7 @@
 
 #include "env/env.hpp"
 #include "env/sync.hpp"
+#include "format/summary.hpp"
 #include "format/types.hpp"
 #include "journal/lane.hpp"
 
@@ -91,6 +92,7 @@ struct PoolStatus {
   // Disk bytes written since open, by purpose.
   std::uint64_t written_data_bytes = 0, written_parity_bytes = 0, written_journal_bytes = 0,
                 written_checkpoint_bytes = 0, written_label_bytes = 0, written_rebuild_bytes = 0;
+  std::uint64_t written_summary_bytes = 0;  // of the data and parity above
   std::uint64_t pool_generation = 0;
   RepairStatus rebuild, scrub;
 };
@@ -128,6 +130,18 @@ class StripeCatalog {
                                                                std::uint32_t stripe_block) = 0;
   // All stripes of one segment's current generation, by stripe_block.
   virtual Result<std::vector<format::StripeDescriptor>> in_segment(SegmentId segment) = 0;
+};
+
+// A segment in use, for whoever compares.
+struct SegmentView {
+  SegmentId id;
+  format::Generation generation;
+  StripeClass kind = StripeClass::kFresh;
+  std::uint8_t k = 0, m = 0;
+  std::vector<Slot> slots;  // before rotation
+  bool closed = false;      // nothing is appended any more, and nobody has released it
+  bool unindexed = false;   // the index lacks a stripe of it that a record may name
+  enum class Summary : std::uint8_t { kNone, kDue, kWritten } summary = Summary::kNone;
 };
 
 struct CheckpointFile {
@@ -197,6 +211,8 @@ class Pool : public journal::JournalDisks {
   // only the class's reserve is left, kInvalid when the items exceed a chunk.
   Async<WrittenStripe> write_stripe(StripeClass kind, std::vector<StripeItem> items);
   void forget_stripe(const format::StripeDescriptor& stripe);
+  // Each of its strips is on a disk that lives: any m further disks may go.
+  bool is_whole(const format::StripeDescriptor& stripe) const;
   // The index holds it now: find it through the catalog.
   void stripe_is_indexed(const format::StripeDescriptor& stripe);
 
@@ -221,6 +237,8 @@ class Pool : public journal::JournalDisks {
   // Writes the files that the pool lacks, then the manifest, then the labels, one copy after the
   // other with a flush between, never the copy that names the last good checkpoint first.
   // `read` gives bytes of a file. On return the checkpoint is what recovery will find.
+  // Errors: kUnavailable while fewer than k members are whole (nothing is written then: who comes
+  // back must not find itself outdated), kIo, kNoSpace.
   using ReadFile =
       std::function<Async<Buffer>(const CheckpointFile&, std::uint64_t offset, std::uint32_t size)>;
   Async<> write_checkpoint(Checkpoint checkpoint, ReadFile read);
@@ -235,6 +253,22 @@ class Pool : public journal::JournalDisks {
   // discarded and reused after the next write_checkpoint that starts from now, and after its
   // readers are gone.
   void release_segment(SegmentId segment);
+
+  // ---- segment summaries (docs/formats/segment.md)
+  // Written by the pool itself once a data segment is closed and the index has all of it.
+  // Nothing when the segment is free.
+  std::optional<SegmentView> segment(SegmentId segment) const;
+  // Where the strip i of a stripe at that block of the segment lies.
+  std::vector<Slot> slots_of(SegmentId segment, std::uint32_t stripe_block) const;
+  // What the disks alone say. Errors: kNotFound (there is none yet), kDataLoss, kCorrupt.
+  Async<format::SegmentSummary> read_summary(SegmentId segment);
+
+  // ---- losses
+  // Segments of data in which a stripe may have lost more than m strips; is_lost() knows.
+  std::vector<SegmentId> segments_with_losses() const;
+  // Bytes [byte_offset, byte_offset + size) of the stripe's data cannot be had from what is left.
+  bool is_lost(const format::StripeDescriptor& stripe, std::uint32_t byte_offset,
+               std::uint32_t size) const;
 
   // ---- disks by hand, and repair (docs/operations.md)
   // Errors: kNotFound (no live disk there), kConflict (fewer than k whole members would be left).

@@ -20,7 +20,8 @@ Pool::Impl::Impl(env::Env env_, env::DiskOptions disk_options_, CellId cell_, No
       segments(std::make_shared<SegmentTable>(members->geometry())),
       stripes(env.loop, members, segments),
       checkpoints(members, segments, stripes, env.loop, std::move(named)),
-      repair(env.loop, members, segments, stripes, checkpoints),
+      summaries(env.loop, members, segments, stripes),
+      repair(env.loop, members, segments, stripes, checkpoints, summaries),
       gate(std::make_shared<CallGate>(env.loop)),
       scope_(env.loop) {
   stripes.find_index_stripe = [this](const StripeKey& key) { return checkpoints.find(key); };
@@ -30,11 +31,13 @@ Pool::Impl::Impl(env::Env env_, env::DiskOptions disk_options_, CellId cell_, No
     if (std::exchange(mending_, true)) return;
     scope_.spawn(run_mend());
   };
+  segments->on_closed = [this](SegmentId id) { summaries.want(id); };
   segments->on_discard = [this](SegmentId id) { scope_.spawn(discard(id)); };
 }
 
 Pool::Impl::~Impl() {
   segments->on_discard = nullptr;
+  segments->on_closed = nullptr;
   stripes.mend = nullptr;
   for (const auto& disk : members->all()) disk->on_failed = nullptr;
 }
@@ -68,6 +71,9 @@ void Pool::Impl::serve(std::uint32_t epoch, StripeCatalog* catalog,
   segments->serve(epoch);
   stripes.catalog = catalog;
   on_slot_lost_ = std::move(on_slot_lost);
+  for (const auto id : segments->closed_data_segments())
+    if (!segments->at(id).summarized) summaries.want(id);
+  summarize();
   if (lost_before_serving_.empty()) return;
   for (const auto slot : std::exchange(lost_before_serving_, {}))
     if (on_slot_lost_) on_slot_lost_(slot);
@@ -84,6 +90,17 @@ Task<void> Pool::Impl::discard(SegmentId id) {
   segments->discarded(id);
 }
 
+void Pool::Impl::summarize() {
+  if (!serving_ || gate->stopping || summarizing_ || !summaries.any_ready()) return;
+  summarizing_ = true;
+  scope_.spawn(run_summaries());
+}
+
+Task<void> Pool::Impl::run_summaries() {
+  co_await summaries.write_wanted();
+  summarizing_ = false;
+}
+
 PoolStatus Pool::Impl::status() const {
   PoolStatus out;
   out.geometry = members->geometry();
@@ -91,7 +108,7 @@ PoolStatus Pool::Impl::status() const {
   out.members_missing = static_cast<std::uint16_t>(members->missing_slots().size());
   out.spares_free = static_cast<std::uint16_t>(
       std::ranges::count_if(members->spares(), [](const auto& s) { return !s->failed(); }));
-  const auto segment_bytes = std::uint64_t{out.geometry.k} * out.geometry.chunk_bytes;
+  const auto segment_bytes = std::uint64_t{out.geometry.k} * segments->data_bytes_max();
   out.capacity_bytes = segment_bytes * out.geometry.chunks;
   out.segments_free = segments->count(State::kFree);
   out.segments_open = segments->count(State::kOpen);
@@ -103,6 +120,7 @@ PoolStatus Pool::Impl::status() const {
   out.corruptions_repaired = counters.corruptions_repaired;
   out.written_data_bytes = counters.data_bytes;
   out.written_parity_bytes = counters.parity_bytes;
+  out.written_summary_bytes = counters.summary_bytes;
   out.written_checkpoint_bytes = counters.checkpoint_bytes;
   out.written_rebuild_bytes = counters.rebuilt_bytes;
   out.written_journal_bytes = journal_bytes_written;
@@ -228,6 +246,8 @@ Async<std::string> Pool::Impl::reconcile() {
   for (const auto& result : co_await run_all(env.loop, std::move(checks)))
     ignore(result, "the disk has failed, and is announced");
   co_await env::yield(env.loop);
+  summaries.retry();
+  summarize();
   std::string what;
   if (rebuilding_) co_return what;
   if (members->whole_count() < members->geometry().k) {
@@ -280,6 +300,7 @@ Task<void> Pool::Impl::run_mend() {
 Task<void> Pool::Impl::stop() {
   gate->stopping = true;
   repair.stop();
+  summaries.stop();
   co_await gate->idle.wait();
   co_await scope_.join();
   for (const auto& disk : members->all()) co_await disk->join();

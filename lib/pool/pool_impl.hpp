@@ -7,6 +7,7 @@
 #include "pool/repair.hpp"
 #include "pool/segments.hpp"
 #include "pool/stripe_io.hpp"
+#include "pool/summaries.hpp"
 
 namespace square::pool {
 
@@ -52,6 +53,8 @@ class Pool::Impl {
   Async<std::string> reconcile();
   Result<> start_scrub(SegmentId from);
   Task<void> stop();
+  // Writes the summaries that have become due.
+  void summarize();
 
   env::Env env;
   env::DiskOptions disk_options;
@@ -61,6 +64,7 @@ class Pool::Impl {
   std::shared_ptr<SegmentTable> segments;
   StripeIo stripes;
   CheckpointStore checkpoints;
+  Summaries summaries;
   Repair repair;
   std::shared_ptr<CallGate> gate;
   std::uint64_t journal_bytes_written = 0;
@@ -71,6 +75,7 @@ class Pool::Impl {
   Task<void> run_rebuild(bool look);
   Task<void> run_scrub(SegmentId from);
   Task<void> run_mend();
+  Task<void> run_summaries();
   DiskStatus status_of(Slot slot) const;
   DiskStatus status_of(const MemberDisk& spare) const;
   std::string take_spares();
@@ -78,7 +83,7 @@ class Pool::Impl {
   std::function<void(Slot)> on_slot_lost_;
   std::vector<Slot> lost_before_serving_;
   bool serving_ = false;
-  bool rebuilding_ = false, scrubbing_ = false, mending_ = false;
+  bool rebuilding_ = false, scrubbing_ = false, mending_ = false, summarizing_ = false;
   bool rebuild_resumes_ = true;  // a slot that was rebuilding at open may have strips already
   env::Scope scope_;
 };

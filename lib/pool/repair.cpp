@@ -138,6 +138,7 @@ Task<void> Repair::run_segment(Window* window, Pass* pass, SegmentId id, Work wo
     }
     co_await scope.join();
   }
+  if (whole && !over(*pass)) whole = co_await settle_summary(id, work);
   whole = whole && !over(*pass);
   pass->complete = pass->complete && whole;
   pass->status.done_bytes += members_->geometry().chunk_bytes;
@@ -195,6 +196,17 @@ Task<bool> Repair::fill(Pass& pass, format::StripeDescriptor stripe, StripeIo::P
     if (over(pass) || members_->live_slots().size() >= live) co_return false;
     SQ_PROBE("a member was lost during a repair");
   }
+}
+
+// The summary is one more stripe, that nobody but the disks knows of.
+Task<bool> Repair::settle_summary(SegmentId segment, Work work) {
+  if (work == Work::kLook) {
+    co_await summaries_.scrub(segment);
+    co_return true;
+  }
+  const auto filled = co_await summaries_.fill(
+      segment, work == Work::kFill ? StripeIo::Purpose::kFill : StripeIo::Purpose::kFillAfterLook);
+  co_return filled.ok();
 }
 
 void Repair::add_damaged(const format::StripeDescriptor& stripe) {

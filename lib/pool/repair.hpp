@@ -9,18 +9,20 @@
 #include "env/env.hpp"
 #include "pool/checkpoint_store.hpp"
 #include "pool/stripe_io.hpp"
+#include "pool/summaries.hpp"
 
 namespace square::pool {
 
 class Repair {
  public:
   Repair(env::Loop& loop, std::shared_ptr<Members> members, std::shared_ptr<SegmentTable> segments,
-         StripeIo& stripes, CheckpointStore& checkpoints)
+         StripeIo& stripes, CheckpointStore& checkpoints, Summaries& summaries)
       : loop_(loop),
         members_(std::move(members)),
         segments_(std::move(segments)),
         stripes_(stripes),
         checkpoints_(checkpoints),
+        summaries_(summaries),
         mended_(loop) {}
 
   // Fills the slots that are rebuilding now, and makes them whole. `look`: some strips may be
@@ -61,6 +63,7 @@ class Repair {
   // False when it has to be tried again in another pass. A stripe that is lost is settled.
   Task<bool> fill(Pass& pass, format::StripeDescriptor stripe, StripeIo::Purpose purpose);
   Task<bool> look(Pass& pass, format::StripeDescriptor stripe);
+  Task<bool> settle_summary(SegmentId segment, Work work);
   Task<void> hold_back(Pass& pass, const format::StripeDescriptor& stripe);
   bool over(const Pass& pass) const;
   bool concerns(const Pass& pass, SegmentId segment) const;
@@ -72,6 +75,7 @@ class Repair {
   std::shared_ptr<SegmentTable> segments_;
   StripeIo& stripes_;
   CheckpointStore& checkpoints_;
+  Summaries& summaries_;
   Pass rebuild_, scrub_;
   std::deque<format::StripeDescriptor> damaged_;
   env::Event mended_;  // pulsed when none of them is left, or mend() has to stop

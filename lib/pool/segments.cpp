@@ -33,6 +33,11 @@ std::vector<Slot> unrotated(const std::vector<Slot>& slots, SegmentId segment,
   return base;
 }
 
+std::uint32_t summary_blocks(std::size_t summary_bytes, std::uint8_t k) {
+  const auto stripe_bytes = std::size_t{k} * kBlockBytes;
+  return static_cast<std::uint32_t>((summary_bytes + stripe_bytes - 1) / stripe_bytes);
+}
+
 SegmentTable::SegmentTable(const Geometry& geometry)
     : geometry_(geometry),
       chunk_blocks_(geometry.chunk_bytes / kBlockBytes),
@@ -103,6 +108,7 @@ Result<> SegmentTable::note_used(const format::SegmentEntry& entry) {
   if (known.state != State::kFree && known.generation >= entry.generation) return {};
   auto& segment = begin_use(entry.segment, static_cast<StripeClass>(entry.kind), State::kClosed);
   segment.generation = entry.generation;
+  segment.summarized = entry.summarized;
   segment.k = entry.k;
   segment.m = entry.m;
   segment.slots = entry.slots;
@@ -181,10 +187,20 @@ Result<SegmentId> SegmentTable::open_segment(StripeClass kind,
   return *id;
 }
 
+// For one more stripe with that many items. Checkpoint files have no summary.
+std::uint32_t SegmentTable::blocks_left(const Segment& segment, std::size_t items) const {
+  const auto left = chunk_blocks_ - segment.next_block;
+  if (segment.kind == StripeClass::kIndex) return left;
+  const auto strips = static_cast<std::size_t>(segment.k) + segment.m;
+  const auto bytes = segment.summary_bytes + format::summary_stripe_bytes(strips, items);
+  const auto kept = summary_blocks(bytes, segment.k) + 1;  // and the footer
+  return left > kept ? left - kept : 0;
+}
+
 std::optional<SegmentTable::Range> SegmentTable::append(SegmentId id,
                                                         std::span<const std::uint32_t> item_bytes) {
   auto& segment = use(id);
-  auto packing = pack(item_bytes, segment.k, chunk_blocks_ - segment.next_block);
+  auto packing = pack(item_bytes, segment.k, blocks_left(segment, item_bytes.size()));
   if (!packing) return std::nullopt;
   Range range;
   range.segment = id;
@@ -194,6 +210,7 @@ std::optional<SegmentTable::Range> SegmentTable::append(SegmentId id,
   range.m = segment.m;
   range.slots = rotated(segment.slots, id, segment.next_block);
   segment.next_block += packing->strip_blocks;
+  segment.summary_bytes += format::summary_stripe_bytes(range.slots.size(), item_bytes.size());
   range.packing = std::move(*packing);
   return range;
 }
@@ -213,7 +230,7 @@ Result<SegmentTable::Range> SegmentTable::allocate(StripeClass kind,
       fresh = true;
     }
     if (auto range = append(*open, item_bytes)) {
-      if (at(*open).next_block == chunk_blocks_) close(*open);
+      if (blocks_left(at(*open), 1) == 0) close(*open);
       return std::move(*range);
     }
     if (fresh) return Error{Code::kInvalid, "the items exceed a segment"};
@@ -224,7 +241,9 @@ Result<SegmentTable::Range> SegmentTable::allocate(StripeClass kind,
 void SegmentTable::close(SegmentId id) {
   for (auto& open : open_)
     if (open == id) open.reset();
-  if (at(id).state == State::kOpen) set_state(id, State::kClosed);
+  if (at(id).state != State::kOpen) return;
+  set_state(id, State::kClosed);
+  if (on_closed && at(id).kind != StripeClass::kIndex) on_closed(id);
 }
 
 void SegmentTable::close_open_segments_with(Slot slot) {
@@ -302,6 +321,7 @@ std::vector<format::SegmentEntry> SegmentTable::entries(std::uint64_t number) co
     entry.segment = SegmentId(i);
     entry.generation = segment.generation;
     entry.kind = static_cast<std::uint8_t>(segment.kind);
+    entry.summarized = segment.summarized;
     entry.k = segment.k;
     entry.m = segment.m;
     entry.slots = segment.slots;

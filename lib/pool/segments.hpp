@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "format/checkpoint.hpp"
+#include "format/summary.hpp"
 #include "pool/packing.hpp"
 #include "pool/pool.hpp"
 
@@ -30,6 +31,10 @@ std::vector<Slot> rotated(const std::vector<Slot>& base, SegmentId segment,
 std::vector<Slot> unrotated(const std::vector<Slot>& slots, SegmentId segment,
                             std::uint32_t stripe_block);
 
+// Blocks of each strip of a summary of that size.
+std::uint32_t summary_blocks(std::size_t summary_bytes, std::uint8_t k);
+
+// A data segment keeps room for its summary, however many extents are appended to it.
 class SegmentTable {
  public:
   enum class State : std::uint8_t { kFree, kOpen, kClosed, kReleased, kDiscarding };
@@ -41,11 +46,13 @@ class SegmentTable {
     std::uint8_t k = 0, m = 0;
     std::vector<Slot> slots;  // before rotation
     std::uint32_t next_block = 0;
+    std::size_t summary_bytes = format::kSummaryBytesMin;  // at most, of what was appended
     std::uint32_t readers = 0;
     std::uint64_t released_at = 0;  // checkpoints begun before its release
     bool adopted = false;
     bool indexed = false;  // the index took a stripe of this use
-    bool passed = false;   // its checkpoint is done; only readers hold it
+    bool summarized = false;
+    bool passed = false;  // its checkpoint is done; only readers hold it
   };
   struct Range {
     SegmentId segment;
@@ -80,6 +87,11 @@ class SegmentTable {
   Result<Range> allocate(StripeClass kind, const std::vector<Slot>& live_slots,
                          std::span<const std::uint32_t> item_bytes);
   void close(SegmentId id);
+  // Told of each data segment to which nothing will be appended any more.
+  std::function<void(SegmentId)> on_closed;
+  void set_summarized(SegmentId id, bool summarized) { use(id).summarized = summarized; }
+  // Data bytes in each chunk, with the smallest summary.
+  std::uint32_t data_bytes_max() const { return (chunk_blocks_ - 2) * kBlockBytes; }
   // Its disk is gone: what another one has in that slot later belongs to later segments.
   void close_open_segments_with(Slot slot);
   // Segments that `kind` may not take.
@@ -126,6 +138,7 @@ class SegmentTable {
   Segment& begin_use(SegmentId id, StripeClass kind, State state);
   std::optional<SegmentId> pick_free();
   Result<SegmentId> open_segment(StripeClass kind, const std::vector<Slot>& live_slots);
+  std::uint32_t blocks_left(const Segment& segment, std::size_t items) const;
   std::optional<Range> append(SegmentId id, std::span<const std::uint32_t> item_bytes);
   void discard_if_unread(SegmentId id);
 

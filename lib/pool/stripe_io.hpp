@@ -42,6 +42,7 @@ struct StripSet {
 struct StripeCounters {
   std::uint64_t corruptions_found = 0, corruptions_repaired = 0;
   std::uint64_t data_bytes = 0, parity_bytes = 0, checkpoint_bytes = 0, rebuilt_bytes = 0;
+  std::uint64_t summary_bytes = 0;  // of data and parity
 };
 
 class StripeIo {
@@ -80,12 +81,20 @@ class StripeIo {
   // ---- stripes that the catalog does not know yet
   void note_adopted(const format::StripeDescriptor& stripe) { adopted_[key_of(stripe)] = stripe; }
   void forget(const StripeKey& key);
+  // As it was written in this run; nothing once it is forgotten.
+  const format::StripeDescriptor* written(const StripeKey& key) const;
   // Its pending stripes were taken by the index, or their records never came to be.
   void segment_released(SegmentId segment);
   // Those that are written.
   std::vector<format::StripeDescriptor> pending_in(SegmentId segment) const;
   // Being written, or named by a record whose operations the index lacks.
   bool has_unindexed(SegmentId segment) const;
+  // All its strips stand there anew: what was found bad is repaired.
+  void note_rewritten(const StripeKey& key);
+  // Of its strips these are known to be gone: their disks are, or they are rotten.
+  std::vector<bool> gone(const format::StripeDescriptor& stripe) const;
+  // Those of which strips were found bad, and how many.
+  std::vector<std::pair<StripeKey, std::size_t>> damaged_stripes() const;
   // Resumes when no write is under way in the segment.
   Task<void> wait_writes_of(SegmentId segment);
 
@@ -115,6 +124,7 @@ class StripeIo {
   Result<format::StripeDescriptor> find(const format::Place& place) const;
   Task<void> check_strips(const format::StripeDescriptor& stripe, StripSet& set,
                           std::vector<std::size_t> which);
+  void note_mended(const StripeKey& key, std::size_t strip);
   bool is_damaged(const StripeKey& key, std::size_t strip) const;
   Async<> prove_mended(const format::StripeDescriptor& stripe, std::size_t strip);
   void note_damage(const format::StripeDescriptor& stripe, const StripSet& set);

@@ -26,6 +26,7 @@ using grpc::ServerUnaryReactor;
 constexpr int kMessageBytesMax = 4 << 20;
 constexpr int kMetadataBytesMax = 16 << 10;
 constexpr int kStreamsMax = 64;
+constexpr std::size_t kLostRangesMax = 1000;  // named in an answer; their number is always told
 
 env::PeerIdentity identity_of(const CallbackServerContext& context) {
   const auto auth = context.auth_context();
@@ -143,6 +144,8 @@ Async<> ok_to_pull_disk(ControlService& s, const v1::DiskRequest& q, v1::Empty&)
 Async<> pool_status(ControlService& s, const v1::NodeName& q, v1::Pool& r) {
   SQ_CO_TRY(check_node(s, q.node()));
   fill(s.node().name, s.pool_status(), s.disks(), r);
+  SQ_CO_TRY(const auto losses, co_await s.losses(kLostRangesMax));
+  fill(losses, r);
   co_return {};
 }
 

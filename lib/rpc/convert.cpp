@@ -68,6 +68,23 @@ void fill(const std::string& node, const pool::PoolStatus& pool,
   fill(pool.scrub, *out.mutable_scrub());
 }
 
+void fill(const store::Losses& losses, v1::Pool& out) {
+  for (const auto& volume : losses.volumes) {
+    auto& to = *out.add_lost_volumes();
+    to.set_id(volume.volume.value);
+    to.set_name(volume.name);
+    to.set_ranges(volume.ranges);
+    to.set_bytes(volume.bytes);
+  }
+  for (const auto& range : losses.ranges) {
+    auto& to = *out.add_lost_ranges();
+    to.set_volume(range.volume.value);
+    to.set_snapshot(range.snapshot);
+    to.set_offset(range.offset);
+    to.set_length(range.length);
+  }
+}
+
 void fill(const access::HealthCheck& check, v1::HealthCheck& out) {
   out.set_code(check.code);
   out.set_severity(check.severity);

@@ -66,7 +66,10 @@ Task<void> Engine::Impl::background() {
   while (!stopping_ && !core_.failed) {
     core_.work.reset();
     const auto more = co_await background_round();
-    const bool failed = !more.ok() && more.code() != Code::kNoSpace;
+    // Room, and members, may come back: at the next tick it is tried again.
+    const bool waits =
+        !more.ok() && (more.code() == Code::kNoSpace || more.code() == Code::kUnavailable);
+    const bool failed = !more.ok() && !waits;
     failed_rounds = failed ? failed_rounds + 1 : 0;
     if (failed && !stopping_ && (more.code() != Code::kIo || failed_rounds > kFailedRoundsMax)) {
       core_.fail(more.error());
@@ -136,7 +139,7 @@ Async<> Engine::Impl::checkpoint() {
 Async<> Engine::Impl::checkpoint_locked() {
   SQ_CO_TRY(core_.alive());
   for (auto& [id, each] : groups_) SQ_CO_TRY(each->apply_ready());
-  SQ_CO_TRY(reclaim());
+  SQ_CO_TRY(co_await reclaim());
   std::uint64_t applied = 0;
   for (const auto& [id, each] : groups_) applied += each->applied().value;
 
@@ -166,9 +169,11 @@ Async<> Engine::Impl::checkpoint_locked() {
   }
   if (!written.ok()) {
     for (auto& hold : covered) core_.ledger.applied(std::move(hold));
+    if (written.code() == Code::kUnavailable) core_.no_checkpoint = written.error();
     co_return std::move(written).context("write a checkpoint");
   }
   covered.clear();
+  core_.no_checkpoint.reset();
   core_.lane->tail_is_in_checkpoint(tail);
   core_.lane->set_tail(core_.ledger.tail(core_.lane->durable()));
   applied_at_checkpoint_ = applied;

@@ -20,24 +20,33 @@ constexpr std::uint64_t kLivePercentMax = 90;  // a fuller segment gives too lit
 // A segment is free when its live bytes are 0 *and* no mapping, present or history, names any of
 // its extents, or when nothing in it ever had a name. The pool reuses it after the next checkpoint,
 // and after its readers. Only segments that have lost their last byte are looked at.
-Result<> Engine::Impl::reclaim() {
+Async<> Engine::Impl::reclaim() {
   for (const auto segment : core_.index->dead_segments()) {
     if (!core_.pool->is_closed(segment)) continue;
-    SQ_TRY(const auto live, core_.index->live_extents(segment));
+    // What the segment says of itself is asked too. Without a summary, the index's list decides.
+    const auto summary = co_await core_.pool->read_summary(segment);
+    SQ_CO_TRY(core_.alive());
+    if (!core_.pool->is_closed(segment)) continue;
+    SQ_CO_TRY(auto live, core_.index->live_extents(segment));
+    if (live.empty() && summary.ok()) {
+      SQ_PROBE("a dead segment's summary was looked up");
+      SQ_CO_TRY(live, core_.index->live_extents(summary->stripes));
+    }
     if (!live.empty())
-      return Error{Code::kCorrupt, "the index counts no live bytes in segment " +
-                                       std::to_string(segment.value) +
-                                       ", yet mappings name extents in it"};
-    SQ_TRY(core_.index->forget_segment(segment));
+      co_return Error{Code::kCorrupt, "the index counts no live bytes in segment " +
+                                          std::to_string(segment.value) +
+                                          ", yet mappings name extents in it"};
+    SQ_CO_TRY(core_.index->forget_segment(segment));
     core_.pool->release_segment(segment);
+    not_movable_.erase(segment);
   }
   for (const auto segment : core_.pool->barren_segments()) core_.pool->release_segment(segment);
-  return {};
+  co_return {};
 }
 
 std::optional<SegmentId> Engine::Impl::victim() {
   for (const auto segment : damaged_) {
-    if (!core_.pool->is_closed(segment)) continue;
+    if (!core_.pool->is_closed(segment) || not_movable_.contains(segment)) continue;
     damaged_.erase(segment);
     SQ_PROBE("a damaged segment is cleaned");
     return segment;
@@ -50,7 +59,7 @@ std::optional<SegmentId> Engine::Impl::victim() {
   const index::SegmentUse* best = nullptr;
   for (const auto& use : *uses) {
     if (use.live_bytes == 0 || use.live_bytes * 100 > use.total_bytes * kLivePercentMax) continue;
-    if (!core_.pool->is_closed(use.segment)) continue;
+    if (!core_.pool->is_closed(use.segment) || not_movable_.contains(use.segment)) continue;
     if (best == nullptr || use.live_bytes * best->total_bytes < best->live_bytes * use.total_bytes)
       best = &use;
   }
@@ -78,7 +87,9 @@ Async<bool> Engine::Impl::clean_some() {
       some.push_back(std::move(live.back()));
       live.pop_back();
     }
-    SQ_CO_TRY(co_await move_extents(std::move(some)));
+    SQ_CO_TRY(const bool all, co_await move_extents(std::move(some)));
+    // Not again and again: what could not be read keeps the segment until it is overwritten.
+    if (!all) not_movable_.insert(*segment);
     if (stopping_) co_return false;
   }
   SQ_PROBE("a segment was cleaned");
@@ -86,14 +97,23 @@ Async<bool> Engine::Impl::clean_some() {
   co_return true;
 }
 
-Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
+// False when one was left: it is lost, or no longer there. That is its readers' trouble, and no
+// reason to stop for everybody else.
+Async<bool> Engine::Impl::move_extents(std::vector<format::MovedExtent> wanted) {
   std::vector<pool::StripeItem> items;
-  for (const auto& extent : extents) {
+  std::vector<format::MovedExtent> extents;
+  for (const auto& extent : wanted) {
     const pool::Pool::Verify verify = [&extent](Bytes bytes) {
       return codec::verify_stored(bytes, extent.from).ok();
     };
-    SQ_CO_TRY(auto stored,
-              co_await core_.pool->read_place(extent.from.place, extent.from.stored_bytes, verify));
+    auto read =
+        co_await core_.pool->read_place(extent.from.place, extent.from.stored_bytes, verify);
+    if (!read.ok() && (read.code() == Code::kDataLoss || read.code() == Code::kNotFound)) {
+      SQ_PROBE("the cleaner left an extent that cannot be read");
+      continue;
+    }
+    SQ_CO_TRY(auto stored, std::move(read));
+    extents.push_back(extent);
     pool::StripeItem item;
     item.extent = {extent.group,
                    extent.volume,
@@ -106,6 +126,8 @@ Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
     item.bytes.push_back(std::move(stored));
     items.push_back(std::move(item));
   }
+  const bool all = extents.size() == wanted.size();
+  if (extents.empty()) co_return all;
   SQ_CO_TRY(auto placed, co_await place_items(*core_.pool, pool::StripeClass::kCleaned,
                                               std::move(items), kStripeAttempts));
   format::MoveRecord record;
@@ -117,13 +139,13 @@ Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
   SQ_CO_TRY(auto hold, co_await append_held(core_, record, journal::Reserve::kPlacement));
   SQ_CO_TRY(core_.index->apply_move(record, core_.index_point()));
   for (const auto& stripe : placed.stripes) {
-    SQ_CO_TRY(const auto taken, core_.index->find_stripe(stripe.segment, stripe.generation,
-                                                         stripe.stripe_block));
+    SQ_CO_TRY(const auto taken,
+              core_.index->find_stripe(stripe.segment, stripe.generation, stripe.stripe_block));
     // Everything in it was overwritten meanwhile: it is nobody's.
     taken ? core_.pool->stripe_is_indexed(stripe) : core_.pool->forget_stripe(stripe);
   }
   core_.ledger.applied(std::move(hold));
-  co_return {};
+  co_return all;
 }
 
 }  // namespace square::store

@@ -249,13 +249,6 @@ Async<> Engine::checkpoint() {
   co_return co_await impl_->checkpoint();
 }
 
-Async<std::string> Engine::check() {
-  SQ_CO_TRY(impl_->enter());
-  const Impl::Visit visit(*impl_);
-  const auto checked = impl_->core_.index->check();
-  co_return checked.ok() ? std::string() : checked.error().message;
-}
-
 Task<void> Engine::stop() { co_await impl_->stop(); }
 
 }  // namespace square::store

@@ -70,6 +70,23 @@ struct Extents {  // block status
   bool hole = false;
 };
 
+// What more than m lost strips have taken. Bytes of content, by volume, and the ranges one by one
+// up to a limit; everything else reads as before.
+struct LostRange {
+  VolumeId volume;
+  std::string snapshot;  // empty: the present
+  std::uint64_t offset = 0, length = 0;
+};
+struct LostVolume {
+  VolumeId volume;
+  std::string name;
+  std::uint64_t ranges = 0, bytes = 0;
+};
+struct Losses {
+  std::vector<LostVolume> volumes;  // all of them
+  std::vector<LostRange> ranges;    // as many as were asked for
+};
+
 struct ReadReply {
   Buffer data;
 };
@@ -136,8 +153,13 @@ class Engine {
   pool::Pool& pool();
   // Everything acknowledged is placed, in the index, and in a checkpoint. Errors: kIo, kNoSpace.
   Async<> checkpoint();
-  // Index against pool and journal; the text names each difference, empty when there is none.
+  // Index against itself, the log, the pool and the segments' summaries; the text names each
+  // difference (of very many the first), empty when there is none.
   Async<std::string> check();
+  // Names at most `ranges_max` ranges.
+  Async<Losses> losses(std::size_t ranges_max);
+  // Is anything lost at all?
+  Result<bool> has_losses() const;
   // Refuses new requests, ends those in flight, checkpoints, stops. Idempotent.
   Task<void> stop();
 

@@ -18,6 +18,11 @@ class Engine::Impl : public pool::StripeCatalog {
   // ---- background (background.cpp)
   void start_background();
   Task<void> stop();
+  // ---- comparing, and what is lost (check.cpp)
+  Async<std::string> check();
+  Async<Losses> losses(std::size_t ranges_max);
+  Result<bool> has_losses() const;
+
   Async<> checkpoint();
   Async<> drain();  // destages everything that is committed now
 
@@ -77,11 +82,13 @@ class Engine::Impl : public pool::StripeCatalog {
   pool::Pool::ReadFile reader_of(index::KvExport& files);
   static Async<Buffer> read_export(env::Loop& loop, index::KvExport& files, index::KvFile file,
                                    std::uint64_t offset, std::uint32_t size);
-  Result<> reclaim();        // cleaner.cpp
+  Async<> reclaim();         // cleaner.cpp
   Async<bool> clean_some();  // cleaner.cpp; true when something moved
+  void check_lane_point(Findings& out) const;
+  Async<> check_segment(SegmentId segment, Findings& out);
   std::optional<SegmentId> victim();
   Task<void> copies_first();  // the journal has its copies before anything is rebuilt
-  Async<> move_extents(std::vector<format::MovedExtent> extents);
+  Async<bool> move_extents(std::vector<format::MovedExtent> wanted);
 
   index::KvFactory& index_files_;
   Epoch epoch_;
@@ -91,7 +98,8 @@ class Engine::Impl : public pool::StripeCatalog {
   bool tick_ = false;  // a second has passed: small leftovers are destaged too
   bool want_checkpoint_ = false;
   std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
-  bool serving_ = false;         // recovery is complete
+  std::set<SegmentId> not_movable_;  // closed, with an extent that cannot be read
+  bool serving_ = false;             // recovery is complete
   bool stopping_ = false;
   bool stopped_ = false;
   env::Loop::TimerId timer_;

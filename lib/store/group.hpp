@@ -18,6 +18,7 @@
 
 #include "format/store_records.hpp"
 #include "store/core.hpp"
+#include "store/findings.hpp"
 #include "store/leg.hpp"
 #include "store/memory_map.hpp"
 #include "store/range_lock.hpp"
@@ -97,6 +98,8 @@ class Group {
   // nothing when there is none. Errors: kNoSpace (try again when there is room), kIo.
   Async<> destage_once();
   Result<> apply_ready();
+  // What the index has taken and what the log still holds, against each other (check.cpp).
+  void check_log(Findings& out) const;
   // Everything that waits gets OutcomeUnknown.
   void fail_waiters(const Error& error);
 

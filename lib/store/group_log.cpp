@@ -160,6 +160,7 @@ Async<> Group::committed(Logged logged) {
 
 Async<Sequence> Group::log(Draft draft) {
   SQ_CO_TRY(core_.alive());
+  SQ_CO_TRY(core_.check_journal());
   const auto logged = take_sequence(draft.type, draft.request);
   logged->operation.body = std::move(draft.body);
   ready(logged);

@@ -181,6 +181,7 @@ Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId req
   }
 
   SQ_CO_TRY(check_room(stored_bytes));
+  SQ_CO_TRY(core_.check_journal());
   if (!core_.write_buffer.try_acquire(stored_bytes)) {
     core_.work.set();
     co_await core_.write_buffer.acquire(stored_bytes);

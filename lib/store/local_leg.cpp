@@ -1,5 +1,7 @@
 #include "store/local_leg.hpp"
 
+#include <algorithm>
+
 #include "base/probe.hpp"
 
 namespace square::store {
@@ -66,24 +68,52 @@ Async<> LocalLeg::place(LoggedOperation& logged) {
   for (std::size_t i = 0; i < body.extents.size(); ++i)
     body.extents[i].extent.place = placed.places[i];
   logged.stripes = std::move(placed.stripes);
-  logged.stored.clear();
-  ++core_.stats.direct_writes;
   co_return {};
 }
 
+// As if it had never been placed.
+void LocalLeg::unplace(LoggedOperation& logged) {
+  logged.stripes.clear();
+  for (auto& written : std::get<format::WriteBody>(logged.operation.body).extents)
+    written.extent.place = {};
+}
+
+bool LocalLeg::is_whole(const LoggedOperation& logged) const {
+  return std::ranges::all_of(logged.stripes, [this](const format::StripeDescriptor& stripe) {
+    return core_.pool->is_whole(stripe);
+  });
+}
+
 Async<> LocalLeg::log(std::shared_ptr<LoggedOperation> logged) {
-  format::LaneRecord record;
-  // A stripe that is late, fails or finds no room: the payload goes to the journal instead.
-  if (logged->direct && (co_await place(*logged)).ok()) {
-    record = format::DirectRecord{logged->operation, logged->stripes};
-  } else {
-    record = format::OperationRecord{logged->operation, logged->stored};
-  }
   const auto reserve = logged->operation.type == format::OperationType::kTermMark
                            ? journal::Reserve::kTermMark
                            : journal::Reserve::kOrdinary;
-  SQ_CO_TRY(logged->hold, co_await append_held(core_, std::move(record), reserve));
-  co_return {};
+  for (;;) {
+    const auto before = std::move(logged->stripes);
+    if (logged->direct) unplace(*logged);
+    format::LaneRecord record;
+    // A stripe that is late, fails or finds no room: the payload goes to the journal instead.
+    const bool placed = logged->direct && (co_await place(*logged)).ok();
+    if (placed) {
+      record = format::DirectRecord{logged->operation, logged->stripes};
+    } else {
+      record = format::OperationRecord{logged->operation, logged->stored};
+    }
+    SQ_CO_TRY(logged->hold, co_await append_held(core_, std::move(record), reserve));
+    // Whatever the record before this one names is not what counts any more.
+    for (const auto& stripe : before) core_.pool->forget_stripe(stripe);
+    // The record may have waited long for room, and a member may have gone since the stripe was
+    // flushed: what is acknowledged has all its parity. Of two records the later one counts.
+    if (placed && !is_whole(*logged)) {
+      SQ_PROBE("a direct stripe lost a member before it was acknowledged");
+      continue;
+    }
+    if (placed) {
+      logged->stored.clear();
+      ++core_.stats.direct_writes;
+    }
+    co_return {};
+  }
 }
 
 }  // namespace square::store

@@ -14,6 +14,8 @@ class LocalLeg : public Leg {
 
  private:
   Async<> place(LoggedOperation& logged);
+  static void unplace(LoggedOperation& logged);
+  bool is_whole(const LoggedOperation& logged) const;
   Core& core_;
 };
 

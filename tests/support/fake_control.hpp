@@ -78,6 +78,12 @@ class FakeControl final : public access::ControlService {
     pool.rebuild.total_bytes = 77;
     return pool;
   }
+  Async<store::Losses> losses(std::size_t) override {
+    store::Losses losses;
+    losses.volumes = {{VolumeId(3), "orders", 2, 12288}};
+    losses.ranges = {{VolumeId(3), "", 4096, 8192}, {VolumeId(3), "1-7", 0, 4096}};
+    co_return losses;
+  }
   Async<std::string> check_pool() override { co_return std::string("stripe 5 differs"); }
   Async<> checkpoint() override { co_return Error{Code::kDataLoss, "lost"}; }
   std::vector<access::HealthCheck> health() override {
