@@ -224,7 +224,6 @@ Async<> CheckpointStore::write(Checkpoint checkpoint, Pool::ReadFile read) {
 // Labels that name a newer checkpoint would make strangers of the disks that are away.
 Result<> CheckpointStore::check_members() const {
   if (members_->whole_count() >= members_->geometry().k) return {};
-  SQ_PROBE("a checkpoint waits for members");
   return Error{Code::kUnavailable,
                "more than m members are away: no checkpoint is made until they are back"};
 }

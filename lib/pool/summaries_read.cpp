@@ -107,7 +107,6 @@ Async<> Summaries::fill(SegmentId id, StripeIo::Purpose purpose) {
 
 void Summaries::write_again(SegmentId id) {
   if (!segments_->at(id).summarized) return;
-  SQ_PROBE("a summary was lost, and is written again");
   segments_->set_summarized(id, false);
   wanted_.insert(id);
 }

@@ -2,7 +2,6 @@
 // And what the pool has lost is told in the clients' words: volumes and ranges.
 #include <algorithm>
 
-#include "base/probe.hpp"
 #include "store/engine_impl.hpp"
 
 namespace square::store {
@@ -146,7 +145,6 @@ Async<std::string> Engine::Impl::check() {
     SQ_CO_TRY(co_await check_segment(id, out));
     co_await env::yield(core_.env.loop);
   }
-  if (out.count() > 0) SQ_PROBE("a check found differences");
   co_return out.text();
 }
 

@@ -109,7 +109,6 @@ Async<bool> Engine::Impl::move_extents(std::vector<format::MovedExtent> wanted) 
     auto read =
         co_await core_.pool->read_place(extent.from.place, extent.from.stored_bytes, verify);
     if (!read.ok() && (read.code() == Code::kDataLoss || read.code() == Code::kNotFound)) {
-      SQ_PROBE("the cleaner left an extent that cannot be read");
       continue;
     }
     SQ_CO_TRY(auto stored, std::move(read));
