@@ -48,6 +48,14 @@ Result<std::pair<Group*, Sequence>> Engine::Impl::parse_snapshot(const std::stri
   return std::pair{of, Sequence(sequence)};
 }
 
+Result<std::optional<Sequence>> Engine::Impl::snapshot_of(const Group& group,
+                                                          const std::optional<std::string>& id) {
+  if (!id) return std::optional<Sequence>{};
+  SQ_TRY(const auto named, parse_snapshot(*id));
+  if (named.first == &group) return std::optional(named.second);
+  return Error{Code::kNotFound, "snapshot '" + *id + "' is of another group than the volume"};
+}
+
 Result<std::optional<format::StripeDescriptor>> Engine::Impl::find(SegmentId segment,
                                                                    format::Generation generation,
                                                                    std::uint32_t stripe_block) {
@@ -147,11 +155,7 @@ Async<ReadReply> Engine::read(VolumeId volume, std::uint64_t offset, std::uint32
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(auto* group, impl_->group_of(volume));
-  std::optional<Sequence> at;
-  if (snapshot) {
-    SQ_CO_TRY(const auto named, impl_->parse_snapshot(*snapshot));
-    at = named.second;
-  }
+  SQ_CO_TRY(const auto at, impl_->snapshot_of(*group, snapshot));
   ReadReply reply;
   SQ_CO_TRY(reply.data, co_await group->read(volume, offset, length, at));
   co_return reply;
@@ -171,11 +175,7 @@ Async<std::vector<Extents>> Engine::block_status(VolumeId volume, std::uint64_t 
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(auto* group, impl_->group_of(volume));
-  std::optional<Sequence> at;
-  if (snapshot) {
-    SQ_CO_TRY(const auto named, impl_->parse_snapshot(*snapshot));
-    at = named.second;
-  }
+  SQ_CO_TRY(const auto at, impl_->snapshot_of(*group, snapshot));
   co_return co_await group->block_status(volume, offset, length, count_max, at);
 }
 

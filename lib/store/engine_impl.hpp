@@ -51,6 +51,9 @@ class Engine::Impl : public pool::StripeCatalog {
   Result<Group*> group_of(VolumeId volume);
   // "<group>-<sequence>". Errors: kInvalid, kNotFound.
   Result<std::pair<Group*, Sequence>> parse_snapshot(const std::string& id);
+  // The mark to read at; nothing for the present. Errors: also kNotFound for another group's.
+  Result<std::optional<Sequence>> snapshot_of(const Group& group,
+                                              const std::optional<std::string>& id);
 
   Core core_;
   std::map<GroupId, std::unique_ptr<Group>> groups_;

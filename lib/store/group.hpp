@@ -85,7 +85,8 @@ class Group {
   Async<SnapshotView> create_snapshot(std::vector<std::string> names, std::string name);
   Result<std::vector<SnapshotView>> list_snapshots();
   Async<> drop_snapshot(Sequence mark);
-  // The index has taken everything up to `sequence`. Errors: kUnavailable.
+  // The index has taken everything up to `sequence`. Errors: kNotFound (nothing up to there is
+  // committed), kNoSpace, kUnavailable.
   Async<> wait_applied(Sequence sequence);
 
   // ---- background, driven by the engine

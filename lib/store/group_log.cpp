@@ -201,6 +201,10 @@ Result<> Group::apply_ready() {
 }
 
 Async<> Group::wait_applied(Sequence sequence) {
+  // It may never come, and whoever asks for it may hold a lock or a budget.
+  if (sequence > commit_)
+    co_return Error{Code::kNotFound, "group " + std::to_string(id_.value) + " has no operation " +
+                                         std::to_string(sequence.value) + " yet"};
   wanted_applied_ = std::max(wanted_applied_, sequence);
   while (applied_ < sequence) {
     SQ_CO_TRY(core_.alive());
