@@ -32,6 +32,7 @@ Result<> Engine::Impl::reclaim() {
                                        ", yet mappings name extents in it"};
     SQ_TRY(core_.index->forget_segment(segment));
     core_.pool->release_segment(segment);
+    stuck_.erase(segment);
   }
   return {};
 }
@@ -41,6 +42,7 @@ std::optional<SegmentId> Engine::Impl::victim() {
   for (const auto segment : damaged_) {
     if (std::find(closed.begin(), closed.end(), segment) == closed.end()) continue;
     damaged_.erase(segment);
+    if (stuck_.contains(segment)) return std::nullopt;
     SQ_PROBE("a damaged segment is cleaned");
     return segment;
   }
@@ -52,6 +54,7 @@ std::optional<SegmentId> Engine::Impl::victim() {
   const index::SegmentUse* best = nullptr;
   for (const auto& use : *uses) {
     if (use.live_bytes == 0 || use.live_bytes * 100 > use.total_bytes * kLivePercentMax) continue;
+    if (stuck_.contains(use.segment)) continue;
     if (std::find(closed.begin(), closed.end(), use.segment) == closed.end()) continue;
     if (best == nullptr || use.live_bytes * best->total_bytes < best->live_bytes * use.total_bytes)
       best = &use;
@@ -72,6 +75,8 @@ Async<bool> Engine::Impl::clean_some() {
   }
   SQ_CO_TRY(auto live, core_.index->live_extents(*segment));
   const auto bytes_max = stripe_fill_bytes(*core_.pool);
+  const auto wanted = live.size();
+  std::size_t moved = 0;
   while (!live.empty()) {
     std::vector<format::MovedExtent> some;
     std::uint64_t bytes = 0;
@@ -80,22 +85,32 @@ Async<bool> Engine::Impl::clean_some() {
       some.push_back(std::move(live.back()));
       live.pop_back();
     }
-    SQ_CO_TRY(co_await move_extents(std::move(some)));
+    SQ_CO_TRY(const auto now, co_await move_extents(std::move(some)));
+    moved += now;
     if (stopping_) co_return false;
   }
+  if (moved < wanted) {
+    SQ_PROBE("a segment could not be cleaned whole");
+    stuck_.insert(*segment);
+  }
   SQ_PROBE("a segment was cleaned");
-  want_checkpoint_ = true;  // only then it is free
-  co_return true;
+  want_checkpoint_ = want_checkpoint_ || moved > 0;  // only then it is free
+  co_return moved > 0;
 }
 
-Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
+// What is lost stays where it is: it is said to whoever reads it, and nobody else has to suffer for
+// it. What is gone meanwhile (a checkpoint by hand may have freed the segment) needs no new place.
+Async<std::size_t> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
+  format::MoveRecord record;
   std::vector<pool::StripeItem> items;
-  for (const auto& extent : extents) {
+  for (auto& extent : extents) {
     const pool::Pool::Verify verify = [&extent](Bytes bytes) {
       return codec::verify_stored(bytes, extent.from).ok();
     };
-    SQ_CO_TRY(auto stored,
-              co_await core_.pool->read_place(extent.from.place, extent.from.stored_bytes, verify));
+    auto read =
+        co_await core_.pool->read_place(extent.from.place, extent.from.stored_bytes, verify);
+    if (!read.ok() && (read.code() == Code::kDataLoss || read.code() == Code::kNotFound)) continue;
+    SQ_CO_TRY(auto stored, std::move(read));
     pool::StripeItem item;
     item.extent = {extent.group,
                    extent.volume,
@@ -107,20 +122,18 @@ Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
     core_.stats.moved_bytes += stored.size();
     item.bytes.push_back(std::move(stored));
     items.push_back(std::move(item));
+    record.extents.push_back(std::move(extent));
   }
+  if (items.empty()) co_return std::size_t{0};
   SQ_CO_TRY(auto placed, co_await place_items(*core_.pool, pool::StripeClass::kCleaned,
                                               std::move(items), kStripeAttempts));
-  format::MoveRecord record;
-  for (std::size_t i = 0; i < extents.size(); ++i) {
-    extents[i].to = placed.places[i];
-    record.extents.push_back(std::move(extents[i]));
-  }
+  for (std::size_t i = 0; i < record.extents.size(); ++i) record.extents[i].to = placed.places[i];
   record.stripes = placed.stripes;
   SQ_CO_TRY(auto hold, co_await append_held(core_, record, journal::Reserve::kPlacement));
   SQ_CO_TRY(core_.index->apply_move(record, core_.index_point()));
   for (const auto& stripe : placed.stripes) core_.pool->stripe_is_indexed(stripe);
   core_.ledger.applied(std::move(hold));
-  co_return {};
+  co_return record.extents.size();
 }
 
 }  // namespace square::store

@@ -84,7 +84,8 @@ class Engine::Impl : public pool::StripeCatalog {
   Async<bool> clean_some();  // cleaner.cpp; true when something moved
   std::optional<SegmentId> victim();
   Task<void> copies_first();  // the journal has its copies before anything is rebuilt
-  Async<> move_extents(std::vector<format::MovedExtent> extents);
+  // How many have a new place now.
+  Async<std::size_t> move_extents(std::vector<format::MovedExtent> extents);
 
   index::KvFactory& index_files_;
   Epoch epoch_;
@@ -94,6 +95,7 @@ class Engine::Impl : public pool::StripeCatalog {
   bool tick_ = false;  // a second has passed: small leftovers are destaged too
   bool want_checkpoint_ = false;
   std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
+  std::set<SegmentId> stuck_;    // not everything in it can be read: cleaning it again is in vain
   bool serving_ = false;         // recovery is complete
   bool stopping_ = false;
   bool stopped_ = false;
