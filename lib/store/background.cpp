@@ -80,15 +80,21 @@ Task<void> Engine::Impl::background() {
   }
 }
 
-// One of each kind of work; true when there is more to do at once.
+// One of each kind of work; true when there is more to do at once. What finds no room does not keep
+// the checkpoint from being made: that is what brings room back.
 Async<bool> Engine::Impl::background_round() {
   bool more = false;
   const bool ticked = tick_;
-  Result<> destaged;
+  std::optional<Error> no_room;
+  const auto go_on = [&no_room](const Result<>& done) -> Result<> {
+    if (done.ok() || done.code() != Code::kNoSpace) return done;
+    no_room = done.error();
+    return {};
+  };
   for (auto& [id, each] : groups_) {
     if (!should_destage(*each)) continue;
-    destaged = co_await each->destage_once();
-    if (!destaged.ok() && destaged.code() != Code::kNoSpace) co_return destaged.error();
+    const auto destaged = co_await each->destage_once();
+    SQ_CO_TRY(go_on(destaged));
     more = more || destaged.ok();
   }
   if (!more) tick_ = false;
@@ -102,17 +108,24 @@ Async<bool> Engine::Impl::background_round() {
     SQ_PROBE("the pool was reconciled");
     ignore(co_await core_.pool->reconcile(), "tried again at the next tick; disks say why");
   }
-  SQ_CO_TRY(const bool cleaned, co_await clean_some());
-  more = more || cleaned;
+  const auto cleaned = co_await clean_some();
+  SQ_CO_TRY(go_on(cleaned.ok() ? Result<>() : cleaned.error()));
+  if (!cleaned.ok()) {
+    SQ_PROBE("cleaning found no room");
+    SQ_CO_TRY(want_dead_segments());
+  }
+  more = more || (cleaned.ok() && *cleaned);
   if (should_checkpoint()) {
-    SQ_CO_TRY(co_await checkpoint());
+    const auto free_before = core_.pool->status().segments_free;
+    SQ_CO_TRY(go_on(co_await checkpoint()));
+    more = more || (no_room && core_.pool->status().segments_free > free_before);
   }
   core_.no_room.reset();
-  if (!destaged.ok() && !more) {
-    SQ_PROBE("destage found no room");
-    core_.no_room = destaged.error();
+  if (no_room && !more) {
+    SQ_PROBE("background work found no room");
+    core_.no_room = no_room;
     core_.progress.pulse();
-    co_return destaged.error();
+    co_return *no_room;
   }
   co_return more;
 }

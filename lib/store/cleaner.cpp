@@ -62,15 +62,17 @@ std::optional<SegmentId> Engine::Impl::victim() {
   return best == nullptr ? std::nullopt : std::optional(best->segment);
 }
 
+// Segments may have died by themselves: a checkpoint brings them back.
+Result<> Engine::Impl::want_dead_segments() {
+  SQ_TRY(const auto uses, core_.index->segment_uses());
+  for (const auto& use : uses) want_checkpoint_ = want_checkpoint_ || use.live_bytes == 0;
+  return {};
+}
+
 Async<bool> Engine::Impl::clean_some() {
   const auto segment = victim();
   if (!segment) {
-    // Segments may have died by themselves: a checkpoint brings them back.
-    const auto status = core_.pool->status();
-    if (status.segments_free < kFreeSegmentsLow) {
-      SQ_CO_TRY(const auto uses, core_.index->segment_uses());
-      for (const auto& use : uses) want_checkpoint_ = want_checkpoint_ || use.live_bytes == 0;
-    }
+    if (core_.pool->status().segments_free < kFreeSegmentsLow) SQ_CO_TRY(want_dead_segments());
     co_return false;
   }
   SQ_CO_TRY(auto live, core_.index->live_extents(*segment));

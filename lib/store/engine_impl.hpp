@@ -82,6 +82,7 @@ class Engine::Impl : public pool::StripeCatalog {
                                    std::uint64_t offset, std::uint32_t size);
   Result<> reclaim();        // cleaner.cpp
   Async<bool> clean_some();  // cleaner.cpp; true when something moved
+  Result<> want_dead_segments();
   std::optional<SegmentId> victim();
   Task<void> copies_first();  // the journal has its copies before anything is rebuilt
   // How many have a new place now.

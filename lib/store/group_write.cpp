@@ -191,6 +191,8 @@ Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId req
   }
   auto sealer = co_await seals_.borrow(frames);
   auto usable = sealer.ok() ? core_.alive() : Result<>(sealer.error());
+  // Those that waited for the buffer together were each let in alone, and the pool fills meanwhile.
+  if (usable.ok()) usable = check_room(0);
   if (!usable.ok()) {
     core_.write_buffer.release(stored_bytes);
     co_return usable;
