@@ -151,7 +151,18 @@ class NodeProcess {
     say(LogLevel::kInfo, "stopped");
   }
 
+  // A node whose engine has stopped is of no use until it is started again: it says why, and ends.
+  bool engine_has_stopped() {
+    const auto why = engine_->failure();
+    if (!why) return false;
+    say(LogLevel::kError, why->message);
+    outcome_ = *why;
+    begin_stop();
+    return true;
+  }
+
   void watch_pool() {
+    if (engine_has_stopped()) return;
     const auto& pool = engine_->pool();
     for (const auto& line : pool_watch_.look(pool.status(), pool.disks()))
       say(line.level, line.text);

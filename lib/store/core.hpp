@@ -53,6 +53,11 @@ struct Core {
     progress.pulse();
     if (on_failed) on_failed();
   }
+  // Also before anybody has noticed: without its journal it cannot acknowledge anything.
+  std::optional<Error> failure() const {
+    if (failed || lane == nullptr || !lane->halted()) return failed;
+    return Error{Code::kUnavailable, "the engine has stopped: no disk takes the journal"};
+  }
   Result<> alive() const {
     if (failed) return Error{Code::kUnavailable, failed->message};
     return {};

@@ -227,6 +227,8 @@ Async<> Engine::drop_snapshot(std::string id) {
   co_return co_await named.first->drop_snapshot(named.second);
 }
 
+std::optional<Error> Engine::failure() const { return impl_->core_.failure(); }
+
 EngineStats Engine::stats() const {
   const auto& core = impl_->core_;
   auto stats = core.stats;

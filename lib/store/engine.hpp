@@ -132,6 +132,9 @@ class Engine {
   Async<> drop_snapshot(std::string id);
 
   // ---- operation
+  // Why the engine has stopped itself: nothing is read or acknowledged any more, and only a new
+  // start (a recovery) can help. Nothing while it serves.
+  std::optional<Error> failure() const;
   EngineStats stats() const;
   pool::Pool& pool();
   // Everything acknowledged is placed, in the index, and in a checkpoint. Errors: kIo, kNoSpace.

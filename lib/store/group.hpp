@@ -98,7 +98,7 @@ class Group {
   // nothing when there is none. Errors: kNoSpace (try again when there is room), kIo.
   Async<> destage_once();
   Result<> apply_ready();
-  // Everything that waits gets OutcomeUnknown.
+  // Every operation that waits gets OutcomeUnknown, and the write buffer's budget is free.
   void fail_waiters(const Error& error);
 
  private:

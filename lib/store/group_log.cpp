@@ -139,9 +139,13 @@ void Group::finish(const Logged& logged, Result<> result) {
   if (logged->waiter) core_.env.loop.post(logged->waiter);
 }
 
+// Whoever waits for the write buffer gets it, looks, and sees that the engine has stopped: nothing
+// enters the buffer any more.
 void Group::fail_waiters(const Error& error) {
-  for (const auto& logged : pending_)
+  for (const auto& logged : pending_) {
     if (!logged->committed) finish(logged, outcome_unknown(error));
+    core_.write_buffer.release(std::exchange(logged->held_bytes, 0));
+  }
 }
 
 struct Group::CommitWait {
