@@ -48,13 +48,19 @@ bool Engine::Impl::should_destage(const Group& group) const {
   if (unplaced == 0) return false;
   const auto& buffer = core_.write_buffer;
   return tick_ || want_checkpoint_ || unplaced >= core_.pool->stripe_bytes_max() ||
-         buffer.waiting() > 0 || buffer.used() > buffer.total() / 2 ||
-         core_.lane->used_bytes() > core_.lane->ring_bytes() / 2;
+         buffer.waiting() > 0 || buffer.used() > buffer.total() / 2 || ring_is_tight();
+}
+
+bool Engine::Impl::ring_is_tight() const {
+  return core_.lane->waits_for_room() || core_.lane->used_bytes() > core_.lane->ring_bytes() / 2;
 }
 
 bool Engine::Impl::should_checkpoint() const {
   if (want_checkpoint_) return true;
-  if (core_.lane->used_bytes() > core_.lane->ring_bytes() / 2) return true;
+  // Only what the index has taken and no checkpoint holds yet comes free by one.
+  const auto durable = core_.lane->durable();
+  if (ring_is_tight() && core_.ledger.unapplied_from(durable) > core_.ledger.tail(durable))
+    return true;
   std::uint64_t applied = 0;
   for (const auto& [id, each] : groups_) applied += each->applied().value;
   return applied != applied_at_checkpoint_ &&

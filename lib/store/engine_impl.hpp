@@ -74,6 +74,7 @@ class Engine::Impl : public pool::StripeCatalog {
   Task<void> background();
   Async<bool> background_round();
   bool should_destage(const Group& group) const;
+  bool ring_is_tight() const;
   bool should_checkpoint() const;
   void arm_tick();
   Async<> checkpoint_locked();

@@ -1,8 +1,17 @@
 #include "store/local_leg.hpp"
 
+#include <algorithm>
+
 #include "base/probe.hpp"
 
 namespace square::store {
+
+namespace {
+
+// 256 extents of 4 KiB, with their places in at most 16 stripes.
+constexpr std::uint64_t kDirectRecordBytesMax = 64u << 10;
+
+}  // namespace
 
 std::vector<pool::StripeItem> stripe_items(const format::Operation& operation,
                                            const std::vector<Buffer>& stored) {
@@ -72,17 +81,30 @@ Async<> LocalLeg::place(LoggedOperation& logged) {
 }
 
 Async<> LocalLeg::log(std::shared_ptr<LoggedOperation> logged) {
-  format::LaneRecord record;
-  // A stripe that is late, fails or finds no room: the payload goes to the journal instead.
-  if (logged->direct && (co_await place(*logged)).ok()) {
-    record = format::DirectRecord{logged->operation, logged->stripes};
-  } else {
-    record = format::OperationRecord{logged->operation, logged->stored};
-  }
+  if (logged->direct) co_return co_await log_direct(std::move(logged));
   const auto reserve = logged->operation.type == format::OperationType::kTermMark
                            ? journal::Reserve::kTermMark
                            : journal::Reserve::kOrdinary;
+  format::LaneRecord record = format::OperationRecord{logged->operation, logged->stored};
   SQ_CO_TRY(logged->hold, co_await append_held(core_, std::move(record), reserve));
+  co_return {};
+}
+
+// Room for the payload comes first, in the order of the sequences. Later operations may be in the
+// journal before this one; they stay there until it is durable, and if it came for its room only
+// then, it could find them all over the ring: docs/decisions/0008.
+Async<> LocalLeg::log_direct(std::shared_ptr<LoggedOperation> logged) {
+  format::LaneRecord record = format::OperationRecord{logged->operation, logged->stored};
+  const auto payload_bytes = total_size(format::encode_record(record));
+  core_.work.set();  // it may have to be made
+  SQ_CO_TRY(auto room,
+            co_await core_.lane->reserve(std::max(payload_bytes, kDirectRecordBytesMax)));
+  // A stripe that is late, fails or finds no room: the payload goes to the journal instead.
+  if ((co_await place(*logged)).ok())
+    record = format::DirectRecord{logged->operation, logged->stripes};
+  SQ_CO_TRY(const auto position,
+            co_await core_.lane->append(format::encode_record(record), std::move(room)));
+  logged->hold = core_.ledger.claim(position);
   co_return {};
 }
 

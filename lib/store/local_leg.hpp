@@ -13,6 +13,7 @@ class LocalLeg : public Leg {
   Async<> log(std::shared_ptr<LoggedOperation> logged) override;
 
  private:
+  Async<> log_direct(std::shared_ptr<LoggedOperation> logged);
   Async<> place(LoggedOperation& logged);
   Core& core_;
 };
