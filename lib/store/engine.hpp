@@ -122,7 +122,8 @@ class Engine {
                                            std::uint64_t length, std::size_t count_max,
                                            std::optional<std::string> snapshot = std::nullopt);
 
-  // A new session of a client. Errors: kBusy when the table is full.
+  // A new session of a client. When the table is full, the one that was idle longest ends for it.
+  // Errors: kBusy when every one of them has a request under way.
   Async<SessionId> open_session();
   Async<> end_session(SessionId session);
 
