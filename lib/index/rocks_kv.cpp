@@ -322,6 +322,13 @@ class RocksImport : public KvFactory::Import {
   Result<> put(const std::string& name, std::uint64_t offset, Bytes bytes) override {
     if (name.empty() || name.find('/') != std::string::npos)
       return Error{Code::kInvalid, "name of an imported file: " + name};
+    // Only CURRENT makes the folder a database: it comes last, when everything else is durable.
+    if (name == kCurrent) {
+      if (offset != current_.size())
+        return Error{Code::kInvalid, "imported file " + name + " must be put from front to back"};
+      current_.append(as_text(bytes));
+      return {};
+    }
     auto& file = files_[name];
     if (!file.writer) {
       const auto path = shared_->folder + "/" + name;
@@ -339,6 +346,12 @@ class RocksImport : public KvFactory::Import {
       SQ_TRY(to_result(file.writer->Close(), "close " + name));
     }
     files_.clear();
+    if (!current_.empty()) {
+      SQ_TRY(sync_folder());
+      const auto path = shared_->folder + "/" + kCurrent;
+      SQ_TRY(to_result(rocksdb::WriteStringToFile(shared_->env, current_, path, true),
+                       "write " + path));
+    }
     auto kv = open_db(shared_, false);
     // Without its CURRENT the folder is no database: the files are not what an export gave.
     if (!kv.ok() && kv.code() != Code::kIo)
@@ -351,8 +364,16 @@ class RocksImport : public KvFactory::Import {
     std::unique_ptr<rocksdb::WritableFile> writer;
     std::uint64_t size = 0;
   };
+  Result<> sync_folder() {
+    std::unique_ptr<rocksdb::Directory> folder;
+    SQ_TRY(to_result(shared_->env->NewDirectory(shared_->folder, &folder), "open the folder"));
+    return to_result(folder->Fsync(), "sync the folder");
+  }
+
+  static constexpr const char* kCurrent = "CURRENT";
   std::shared_ptr<Shared> shared_;
   std::map<std::string, File> files_;
+  std::string current_;
 };
 
 }  // namespace

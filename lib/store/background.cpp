@@ -17,9 +17,10 @@ constexpr int kFailedRoundsMax = 8;  // disks may fail one after another; each i
 }  // namespace
 
 Engine::Impl::Impl(env::Env env, EngineOptions options, index::KvFactory& index_files,
-                   codec::KeyStore& keys)
+                   codec::KeyStore& keys, bool with_local_index)
     : core_(env, std::move(options), keys),
       index_files_(index_files),
+      with_local_index_(with_local_index),
       idle_(env.loop),
       checkpoint_mutex_(env.loop),
       scope_(env.loop) {

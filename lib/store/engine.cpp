@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/probe.hpp"
 #include "store/engine_impl.hpp"
 
 namespace square::store {
@@ -71,14 +72,18 @@ Engine::~Engine() = default;
 
 Async<std::unique_ptr<Engine>> Engine::open(env::Env env, EngineOptions options,
                                             index::KvFactory& index_files, codec::KeyStore& keys) {
-  std::unique_ptr<Engine> engine(
-      new Engine(std::make_unique<Impl>(env, std::move(options), index_files, keys)));
-  auto opened = co_await engine->impl_->open();
-  if (!opened.ok()) {
+  // The local index is a copy of what checkpoint and journal hold. One that turns out to be damaged
+  // is left aside, and everything begins anew without it.
+  for (bool with_local_index = true;; with_local_index = false) {
+    std::unique_ptr<Engine> engine(
+        new Engine(std::make_unique<Impl>(env, options, index_files, keys, with_local_index)));
+    auto opened = co_await engine->impl_->open();
+    if (opened.ok()) co_return engine;
+    const bool again = engine->impl_->local_index_failed();
     co_await engine->impl_->stop();
-    co_return std::move(opened).error();
+    if (!again) co_return std::move(opened).error();
+    SQ_PROBE("a damaged local index was left aside");
   }
-  co_return engine;
 }
 
 Async<VolumeInfo> Engine::create_volume(CreateVolume request) {

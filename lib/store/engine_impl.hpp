@@ -10,10 +10,13 @@ namespace square::store {
 
 class Engine::Impl : public pool::StripeCatalog {
  public:
-  Impl(env::Env env, EngineOptions options, index::KvFactory& index_files, codec::KeyStore& keys);
+  Impl(env::Env env, EngineOptions options, index::KvFactory& index_files, codec::KeyStore& keys,
+       bool with_local_index);
 
   // ---- recovery (recovery.cpp)
   Async<> open();
+  // It failed over the local index: checkpoint and journal may do without.
+  bool local_index_failed() const { return local_index_failed_; }
 
   // ---- background (background.cpp)
   void start_background();
@@ -64,6 +67,7 @@ class Engine::Impl : public pool::StripeCatalog {
                                                     const journal::RecoveredLane& lane);
   Async<std::unique_ptr<index::Index>> import_index(const pool::Checkpoint& checkpoint);
   Group& group(GroupId id);
+  Result<> take_over(const journal::RecoveredLane& lane);
   Result<> replay(const journal::RecoveredLane& lane);
   struct ReplayedMove {
     format::MoveRecord move;
@@ -98,7 +102,10 @@ class Engine::Impl : public pool::StripeCatalog {
   bool want_checkpoint_ = false;
   std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
   std::set<SegmentId> stuck_;    // not everything in it can be read: cleaning it again is in vain
-  bool serving_ = false;         // recovery is complete
+  bool with_local_index_;
+  bool local_index_used_ = false;
+  bool local_index_failed_ = false;
+  bool serving_ = false;  // recovery is complete
   bool stopping_ = false;
   bool stopped_ = false;
   env::Loop::TimerId timer_;

@@ -306,6 +306,37 @@ TEST_CASE("the ring does not wait for a device that hangs, and never frees what 
   ::close(pipe[1]);
 }
 
+TEST_CASE("a disk that hangs takes no thread from the others", "[threads]") {
+  // A pipe that nobody writes to: each read of it keeps its thread until the end of the test.
+  int pipe[2];
+  REQUIRE(::pipe(pipe) == 0);
+  test::RealFixture fixture;
+  test::TemporaryFolder folder(".");
+  const auto path = test::make_sized_file(folder, "it", 1 << 20);
+  env::ThreadBackend threads(fixture.loop());
+  env::RealDisk hung(fixture.loop(), threads, env::DiskInfo{"pipe", 1 << 20, true},
+                     std::make_shared<env::DiskFile>(pipe[0]), {}, 1h);
+  auto file = std::make_shared<env::DiskFile>(::open(path.c_str(), O_RDWR));
+  const auto identity = env::identify_file(file->fd);
+  env::RealDisk disk(fixture.loop(), threads, env::DiskInfo{path, 1 << 20, true}, file, *identity,
+                     10s);
+  std::vector<Result<>> ended;
+  const auto body = [&]() -> Task<void> {
+    env::Scope reads(fixture.loop());
+    for (int i = 0; i < 32; ++i)
+      reads.spawn([](env::RealDisk& from, std::vector<Result<>>& out) -> Task<void> {
+        out.push_back(co_await from.read(0, Buffer::zeroed(4096)));
+      }(hung, ended));
+    co_await env::yield(fixture.loop());
+    CHECK((co_await disk.read(0, Buffer::zeroed(4096))).ok());
+    CHECK(ended.empty());
+    ::close(pipe[1]);  // the end of the pipe answers them all
+    co_await reads.join();
+  };
+  fixture.run(body());
+  CHECK(ended.size() == 32);
+}
+
 TEST_CASE("an abandoned pool leaves its threads behind, and drops what has not started",
           "[threads]") {
   struct Shared {
