@@ -92,7 +92,7 @@ Async<> LocalLeg::log(std::shared_ptr<LoggedOperation> logged) {
 
 // Room for the payload comes first, in the order of the sequences. Later operations may be in the
 // journal before this one; they stay there until it is durable, and if it came for its room only
-// then, it could find them all over the ring: docs/decisions/0008.
+// then, it could find them all over the ring: docs/decisions/0010.
 Async<> LocalLeg::log_direct(std::shared_ptr<LoggedOperation> logged) {
   format::LaneRecord record = format::OperationRecord{logged->operation, logged->stored};
   const auto payload_bytes = total_size(format::encode_record(record));
