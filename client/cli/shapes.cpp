@@ -90,7 +90,31 @@ Json shape(const v1::Node& n) {
 }
 
 Json shape(const v1::Group& g) {
-  return {{"group", g.group()}, {"primary", g.primary()}, {"replica", nullptr}};
+  // No replica: in sync or not is no question.
+  return {{"group", g.group()},
+          {"epoch", g.epoch()},
+          {"primary", g.primary()},
+          {"replica", nullptr},
+          {"in_sync", nullptr},
+          {"sequence", g.sequence()},
+          {"replica_sequence", nullptr},
+          {"resync", {{"active", false}, {"done_bytes", 0u}, {"total_bytes", 0u}}}};
+}
+
+Json shape(const v1::Operation& o) {
+  return {{"operation", o.id()},
+          {"kind", o.kind()},
+          {"node", o.node()},
+          {"state", o.state()},
+          {"message", o.message()},
+          {"began", rfc3339(o.began_ns())},
+          {"ended", o.ended_ns() == 0 ? Json(nullptr) : Json(rfc3339(o.ended_ns()))},
+          {"restarts", o.restarts()},
+          {"done_bytes", o.done_bytes()},
+          {"total_bytes", o.total_bytes()},
+          {"corruptions_found", o.corruptions_found()},
+          {"corruptions_repaired", o.corruptions_repaired()},
+          {"stripes_lost", o.stripes_lost()}};
 }
 
 }  // namespace square::cli

@@ -123,6 +123,7 @@ void Lane::Impl::start_batch(std::vector<AppendPtr> appends, std::uint32_t fille
 }
 
 Task<void> Lane::Impl::run_batch(InFlightPtr batch) {
+  const Busy busy(core_.config().activities, Activity::kJournal);
   while (!batch->durable && !halted_) {
     batch->changed.reset();
     const auto live = live_slots();

@@ -20,6 +20,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/activity.hpp"
 #include "env/env.hpp"
 #include "env/sync.hpp"
 #include "format/types.hpp"
@@ -46,6 +47,7 @@ struct LaneConfig {
   std::uint8_t copies = 3;                   // m + 1
   std::uint32_t batch_bytes_max = 2u << 20;  // also bounds one record, less 4 KiB
   std::uint32_t batches_in_flight_max = 4;
+  ActivitiesPtr activities{};  // counts the batches in flight
 };
 
 // What is kept back of the ring: an ordinary append waits (never fails) once only the reserves of

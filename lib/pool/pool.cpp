@@ -189,6 +189,7 @@ void Pool::before_rebuild(std::function<Task<void>()> wait) {
 }
 
 Result<> Pool::start_scrub(SegmentId from) { return impl_->start_scrub(from); }
+void Pool::cancel_scrub() { impl_->repair.cancel_scrub(); }
 void Pool::set_repair_pace(RepairPace pace) { impl_->repair.pace = pace; }
 
 Task<void> Pool::stop() { return impl_->stop(); }

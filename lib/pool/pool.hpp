@@ -70,7 +70,9 @@ struct RepairStatus {
   std::uint64_t eta_s = 0;
   std::uint64_t pace_bytes_per_s = 0;  // what it is held to now; 0: nothing
   std::uint64_t stripes = 0, strips_written = 0, stripes_lost = 0;
-  SegmentId cursor;  // the next segment
+  bool complete = true;      // so far nothing was left out
+  SegmentId cursor;          // the next segment
+  std::uint64_t number = 0;  // of scrubs: counts those begun since open; tells one from the next
 };
 
 // A repair runs freely while clients are idle, and at the floor while they are not: it must end in
@@ -236,6 +238,8 @@ class Pool : public journal::JournalDisks {
   // Reads and checks every strip of every live stripe, from `from` on. Bad ones are written again
   // in place from the others, and told to on_damaged_stripe(). Errors: kBusy while one runs.
   Result<> start_scrub(SegmentId from = SegmentId(0));
+  // The scrub that runs, if any, ends soon; what it has found so far is mended all the same.
+  void cancel_scrub();
   void set_repair_pace(RepairPace pace);
   // Overwrites the labels of a disk that is in nobody's use: the only way to give it to another
   // pool. Errors: kBusy (a process has it open), kNotFound, kIo.

@@ -263,12 +263,13 @@ Result<> Pool::Impl::start_scrub(SegmentId from) {
   if (scrubbing_) return Error{Code::kBusy, "a scrub is running"};
   if (!serving_ || gate->stopping) return Error{Code::kUnavailable, "the pool does not serve"};
   scrubbing_ = true;
-  scope_.spawn(run_scrub(from));
+  repair.begin_scrub(from);
+  scope_.spawn(run_scrub());
   return {};
 }
 
-Task<void> Pool::Impl::run_scrub(SegmentId from) {
-  co_await repair.scrub(from);
+Task<void> Pool::Impl::run_scrub() {
+  co_await repair.scrub();
   scrubbing_ = false;
 }
 

@@ -69,7 +69,7 @@ class Pool::Impl {
   Task<void> tell_labels();
   Task<void> discard(SegmentId segment);
   Task<void> run_rebuild(bool look);
-  Task<void> run_scrub(SegmentId from);
+  Task<void> run_scrub();
   Task<void> run_mend();
   DiskStatus status_of(Slot slot) const;
   DiskStatus status_of(const MemberDisk& spare) const;

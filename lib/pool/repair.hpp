@@ -26,8 +26,11 @@ class Repair {
   // Fills the slots that are rebuilding now, and makes them whole. `look`: some strips may be
   // there. Ends early when stop() is called or none of the disks is left; begins anew after that.
   Task<void> rebuild(bool look);
-  // Ends when what it found has been mended, or could not be.
-  Task<void> scrub(SegmentId from);
+  // A scrub's status is that of the new pass from here on; scrub() then runs it, and ends when what
+  // it found has been mended, or could not be.
+  void begin_scrub(SegmentId from);
+  Task<void> scrub();
+  void cancel_scrub() { scrub_.cancelled = true; }
   // Writes the bad strips of stripes that readers met, until none is left to mend.
   void add_damaged(const format::StripeDescriptor& stripe);
   Task<void> mend();
@@ -49,6 +52,7 @@ class Repair {
     env::BootTime began, free_at;
     std::uint64_t client_calls = 0;
     bool complete = true;  // nothing was left out for an error that may pass
+    bool cancelled = false;
   };
   void begin(Pass& pass, SegmentId from, const std::vector<Slot>& slots);
   struct Window;

@@ -135,6 +135,7 @@ Async<> Engine::Impl::checkpoint() {
 
 Async<> Engine::Impl::checkpoint_locked() {
   SQ_CO_TRY(core_.alive());
+  const Busy busy(core_.options.activities, Activity::kCheckpoint);
   for (auto& [id, each] : groups_) SQ_CO_TRY(each->apply_ready());
   SQ_CO_TRY(reclaim());
   std::uint64_t applied = 0;

@@ -70,6 +70,7 @@ Async<bool> Engine::Impl::clean_some() {
     }
     co_return false;
   }
+  const Busy busy(core_.options.activities, Activity::kCleaning);
   SQ_CO_TRY(auto live, core_.index->live_extents(*segment));
   const auto bytes_max = stripe_fill_bytes(*core_.pool);
   while (!live.empty()) {

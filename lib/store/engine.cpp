@@ -236,8 +236,18 @@ EngineStats Engine::stats() const {
   stats.lane_ring_bytes = core.lane->ring_bytes();
   stats.write_buffer_bytes = core.write_buffer.used();
   stats.write_buffer_bytes_max = core.write_buffer.total();
+  stats.write_buffer_waiting = core.write_buffer.waiting();
+  for (std::size_t i = 0; i < stats.in_flight.size(); ++i)
+    stats.in_flight[i] = core.options.activities->now[i];
   stats.index_memory_bytes = core.index->kv().memory_bytes();
   return stats;
+}
+
+std::vector<GroupStatus> Engine::groups() const {
+  std::vector<GroupStatus> out;
+  for (const auto& [id, each] : impl_->groups_)
+    out.push_back({id, impl_->epoch().number, each->commit()});
+  return out;
 }
 
 pool::Pool& Engine::pool() { return *impl_->core_.pool; }

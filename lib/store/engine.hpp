@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/activity.hpp"
 #include "codec/key_store.hpp"
 #include "env/env.hpp"
 #include "index/index.hpp"
@@ -27,6 +28,7 @@ struct EngineOptions {
   std::uint32_t groups = 1;                // made at first start; ids 1...
   std::uint8_t frame_shift = 14;           // frames of 16 KiB
   env::Duration checkpoint_interval = std::chrono::seconds(60);
+  ActivitiesPtr activities = std::make_shared<Activities>();  // what it is in the middle of
 };
 
 enum class VolumeState : std::uint8_t { kReady, kDeleted };
@@ -81,10 +83,18 @@ struct EngineStats {
   std::uint64_t writes = 0, written_bytes = 0, reads = 0, read_bytes = 0, holes = 0;
   std::uint64_t direct_writes = 0, destages = 0, checkpoints = 0, moved_bytes = 0;
   std::uint64_t write_buffer_bytes = 0, write_buffer_bytes_max = 0;
+  std::size_t write_buffer_waiting = 0;                          // writes that wait for room in it
+  std::array<std::uint32_t, kActivityNames.size()> in_flight{};  // by Activity
   std::uint64_t index_memory_bytes = 0;
   std::uint64_t recovered_operations = 0;  // replayed from the journal at start
   bool index_from_pool = false;            // the local index was unusable at start
   double start_seconds = 0;
+};
+
+struct GroupStatus {
+  GroupId id;
+  std::uint32_t epoch = 0;
+  Sequence sequence;  // everything up to it is acknowledged, or will be found done
 };
 
 class Engine {
@@ -133,6 +143,7 @@ class Engine {
 
   // ---- operation
   EngineStats stats() const;
+  std::vector<GroupStatus> groups() const;
   pool::Pool& pool();
   // Everything acknowledged is placed, in the index, and in a checkpoint. Errors: kIo, kNoSpace.
   Async<> checkpoint();

@@ -19,6 +19,7 @@ class Engine::Impl : public pool::StripeCatalog {
   void start_background();
   Task<void> stop();
   Async<> checkpoint();
+  const Epoch& epoch() const { return epoch_; }
   Async<> drain();  // destages everything that is committed now
 
   // ---- StripeCatalog

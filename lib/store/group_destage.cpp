@@ -33,6 +33,7 @@ Async<> Group::destage_once() {
   SQ_CO_TRY(core_.alive());
   auto take = take_for_destage();
   if (!take.any_unplaced) co_return apply_ready();
+  const Busy busy(core_.options.activities, Activity::kDestage);
 
   auto written =
       co_await place_items(*core_.pool, pool::StripeClass::kFresh, take.items, kStripeAttempts);

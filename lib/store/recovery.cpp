@@ -134,6 +134,7 @@ Async<> Engine::Impl::open() {
   lane.pool = core_.pool->id();
   lane.ring_bytes = geometry.journal_bytes;
   lane.copies = static_cast<std::uint8_t>(geometry.m + 1);
+  lane.activities = core_.options.activities;
   core_.lane = std::make_unique<journal::Lane>(core_.env, *core_.pool, lane);
   if (core_.lane->record_bytes_max() < kRecordBytesNeeded)
     co_return Error{Code::kUnsupported, "the journal area of this pool is too small"};

@@ -69,7 +69,24 @@ class FakeControl final : public access::ControlService {
   }
   Async<> add_disk(std::string) override { co_return {}; }
   Async<> wipe_disk(std::string) override { co_return {}; }
-  Result<> start_scrub() override { return Error{Code::kBusy, "one runs"}; }
+  Result<format::LongOperation> start_scrub() override {
+    if (!scrubs.empty()) return Error{Code::kBusy, "one runs"};
+    scrubs.emplace_back();
+    scrubs.back().id = "scrub-1";
+    scrubs.back().kind = "scrub";
+    scrubs.back().total_bytes = 9;
+    return scrubs.back();
+  }
+  std::vector<format::LongOperation> operations() override { return scrubs; }
+  Result<format::LongOperation> operation(std::string id) override {
+    if (!scrubs.empty() && id == scrubs.back().id) return scrubs.back();
+    return Error{Code::kNotFound, "no operation \"" + id + "\""};
+  }
+  Result<format::LongOperation> cancel_operation(std::string id) override {
+    SQ_TRY(auto scrub, operation(id));
+    scrubs.back().state = format::LongOperationState::kCancelled;
+    return scrubs.back();
+  }
   pool::PoolStatus pool_status() override {
     pool::PoolStatus pool;
     pool.geometry.k = 8;
@@ -84,11 +101,12 @@ class FakeControl final : public access::ControlService {
     return {{"SQ-DISK-FAILED", "degraded", "disk 1 has failed", "square disk ls", 5}};
   }
   access::NodeView node() override { return {"n1", "primary", "serving", "127.0.0.1:1", "0", 3}; }
-  std::vector<access::GroupView> groups() override { return {{GroupId(1), "n1"}}; }
+  std::vector<access::GroupView> groups() override { return {{GroupId(1), "n1", 3, 42}}; }
   std::vector<access::Counter> counters() override { return {{"square_writes_total", 7}}; }
 
   std::map<std::string, store::VolumeInfo> volumes;
   std::vector<Slot> failed;
+  std::vector<format::LongOperation> scrubs;
 };
 
 }  // namespace square::test
