@@ -176,8 +176,8 @@ Result<> Operations::save() {
   saved_ = env_.loop.now();
   auto saved = env_.files.write_atomic(file_, format::encode_operations(table_.all()));
   unsaved_ = !saved.ok();
+  retry_at_ = saved.ok() ? env::BootTime{} : saved_ + kRetryPause;
   if (saved.ok()) return {};
-  retry_at_ = saved_ + kRetryPause;
   return std::move(saved).context("write " + file_);
 }
 

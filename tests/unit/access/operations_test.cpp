@@ -23,7 +23,8 @@ LongOperation operation(const std::string& id, LongOperationState state) {
 struct Bench {
   Bench() : t(Shape{4, 2, 1}) {
     t.ready();
-    for (int i = 0; i < 30; ++i) REQUIRE(t.store({50'000, 9'000, 70'000}).ok());
+    REQUIRE(t.node.files().make_folder("/state").ok());
+    for (int i = 0; i < 120; ++i) REQUIRE(t.store({50'000, 9'000, 70'000}).ok());
     REQUIRE(t.checkpoint(1, {1}).ok());
     open();
   }
@@ -132,7 +133,7 @@ TEST_CASE("a scrub under way goes on after a crash of the node, under the same i
 
 TEST_CASE("a long scrub is noted on its way, and goes on from there after a crash") {
   Bench b;
-  b.t.pool->set_repair_pace({1u << 20, 4u << 10});
+  b.t.pool->set_repair_pace({1u << 20, 16u << 10});
   const auto id = b.operations->start_scrub()->id;
   for (int minute = 0; minute < 12; ++minute) {
     b.t.world.run_for(std::chrono::minutes(1));
