@@ -153,6 +153,8 @@ std::vector<Counter> EngineControl::counters() {
       {"square_pool_free_bytes", d(s.pool.free_bytes)},
       {"square_pool_corruptions_found_total", d(s.pool.corruptions_found)},
       {"square_pool_corruptions_repaired_total", d(s.pool.corruptions_repaired)},
+      {"square_pool_late_reads_raced_total", d(s.pool.races)},
+      {"square_pool_late_reads_raced_won_total", d(s.pool.races_won)},
       {"square_pool_written_data_bytes_total", d(s.pool.written_data_bytes)},
       {"square_pool_written_parity_bytes_total", d(s.pool.written_parity_bytes)},
       {"square_pool_written_journal_bytes_total", d(s.pool.written_journal_bytes)},

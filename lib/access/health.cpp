@@ -30,8 +30,12 @@ void judge_disk(const std::string& node, const pool::DiskStatus& disk,
       return;
     case pool::DiskState::kMember:
     case pool::DiskState::kSpare:
-    case pool::DiskState::kRebuilding: return;
+    case pool::DiskState::kRebuilding: break;
   }
+  // One that is only set aside may have had a bad moment; that alone is no business of anybody's.
+  if (disk.slow)
+    out.push_back({"SQ-DISK-SLOW", "degraded", disk_name(disk) + " is slow" + because,
+                   "square disk fail " + node + " " + std::to_string(disk.slot.value), 0});
 }
 
 }  // namespace

@@ -184,7 +184,7 @@ std::vector<format::StripeDescriptor> CheckpointStore::stripes_in(SegmentId segm
 
 std::uint32_t CheckpointStore::piece_bytes() const {
   const auto& geometry = members_->geometry();
-  const auto live = members_->live_slots().size();
+  const auto live = members_->writable_slots().size();
   const auto k = live > geometry.m ? std::min<std::size_t>(live - geometry.m, geometry.k) : 1;
   return static_cast<std::uint32_t>(k) * strip_blocks_max(geometry) * kBlockBytes;
 }
@@ -226,7 +226,7 @@ Async<CheckpointStore::Kept> CheckpointStore::store_all(Checkpoint checkpoint,
   kept.manifest.header = std::move(checkpoint.header);
   const auto sparse = mostly_dead();
   const auto m = members_->geometry().m;
-  const bool enough = members_->live_slots().size() > m;
+  const bool enough = members_->writable_slots().size() > m;
   const auto lies_badly = [&](const format::ManifestFile& file) {
     return std::ranges::any_of(file.stripes, [&](const auto& piece) {
       return std::ranges::find(sparse, piece.stripe.segment) != sparse.end() ||
@@ -296,10 +296,10 @@ Async<format::CheckpointRef> CheckpointStore::store_manifest(format::CheckpointM
   co_return std::move(ref);
 }
 
-// A member that dies meanwhile costs another try with the members that are left.
+// A member that dies or is late meanwhile costs another try with the members that are left.
 Async<format::StripeDescriptor> CheckpointStore::store_stripe(Buffer bytes, Stripes& written) {
   for (;;) {
-    const auto live = members_->live_slots().size();
+    const auto live = members_->writable_slots().size();
     std::vector<StripeItem> items(1);
     items[0].bytes.push_back(bytes);
     auto stripe = co_await stripes_.write(StripeClass::kIndex, std::move(items));
@@ -307,7 +307,7 @@ Async<format::StripeDescriptor> CheckpointStore::store_stripe(Buffer bytes, Stri
       written.push_back(stripe->stripe);
       co_return std::move(stripe->stripe);
     }
-    if (stripe.code() != Code::kIo || members_->live_slots().size() >= live)
+    if (stripe.code() != Code::kIo || members_->writable_slots().size() >= live)
       co_return std::move(stripe).error();
     SQ_PROBE("a checkpoint stripe was written again without a lost member");
   }

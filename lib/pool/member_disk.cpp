@@ -7,7 +7,10 @@ namespace square::pool {
 Async<> MemberDisk::read(std::uint64_t offset, Buffer into) {
   if (failed_) co_return dead();
   const auto self = shared_from_this();
+  const auto size = into.size();
+  const auto began = loop_.now();
   auto result = co_await disk_->read(offset, std::move(into));
+  times_.note(RequestKind::kRead, size, loop_.now() - began);
   if (result.ok()) co_return failed_ ? Result<>(dead()) : Result<>();
   ++read_errors;
   if (disk_->failed() || result.code() == Code::kTimeout) fail("read: " + result.error().message);
@@ -17,7 +20,12 @@ Async<> MemberDisk::read(std::uint64_t offset, Buffer into) {
 Async<> MemberDisk::write(std::uint64_t offset, BufferChain chain) {
   if (failed_) co_return dead();
   const auto self = shared_from_this();
+  const auto size = total_size(chain);
+  const auto began = loop_.now();
+  ++writes_in_flight_;
   auto result = co_await disk_->write(offset, std::move(chain));
+  --writes_in_flight_;
+  times_.note(RequestKind::kWrite, size, loop_.now() - began);
   if (result.ok()) co_return failed_ ? Result<>(dead()) : Result<>();
   ++write_errors;
   fail("write: " + result.error().message);
@@ -53,7 +61,11 @@ Task<void> MemberDisk::run_flushes() {
 
 Async<> MemberDisk::flush_once() {
   if (failed_) co_return dead();
+  const auto began = loop_.now();
+  ++writes_in_flight_;
   auto result = co_await disk_->flush();
+  --writes_in_flight_;
+  times_.note(RequestKind::kFlush, 0, loop_.now() - began);
   if (!result.ok() && SQ_PLANTED("fsync_retried")) {
     ignore(result, "planted bug");
     co_return Result<>();

@@ -27,7 +27,7 @@ std::vector<DiskStatus> Pool::disks() const { return impl_->disks(); }
 
 // ---- journal areas
 
-std::vector<Slot> Pool::live_slots() const { return impl_->members->live_slots(); }
+std::vector<Slot> Pool::live_slots() const { return impl_->members->writable_slots(); }
 
 namespace {
 
@@ -51,7 +51,8 @@ Async<> Pool::write(Slot slot, std::uint64_t offset, BufferChain chain) {
   const auto disk = impl_->members->live(slot);
   if (!disk) co_return empty_slot(slot);
   impl_->journal_bytes_written += size;
-  co_return co_await disk->write(journal_offset(offset), std::move(chain));
+  auto write = disk->write(journal_offset(offset), std::move(chain));
+  co_return co_await impl_->prompt.run(slot, RequestKind::kWrite, size, std::move(write));
 }
 
 Async<> Pool::read(Slot slot, std::uint64_t offset, Buffer into) {
@@ -68,7 +69,7 @@ Async<> Pool::flush(Slot slot) {
   if (pass.refused()) co_return CallPass::refusal();
   const auto disk = impl_->members->live(slot);
   if (!disk) co_return empty_slot(slot);
-  co_return co_await disk->flush();
+  co_return co_await impl_->prompt.run(slot, RequestKind::kFlush, 0, disk->flush());
 }
 
 // ---- start
@@ -106,6 +107,10 @@ void Pool::serve(std::uint32_t epoch, StripeCatalog* catalog,
   impl_->serve(epoch, catalog, std::move(on_slot_lost));
 }
 
+void Pool::on_slot_joined(std::function<void(Slot)> joined) {
+  impl_->on_slot_joined = std::move(joined);
+}
+
 // ---- stripes
 
 Async<WrittenStripe> Pool::write_stripe(StripeClass kind, std::vector<StripeItem> items) {
@@ -128,7 +133,7 @@ std::uint64_t Pool::stripe_bytes_max() const {
 }
 
 std::uint64_t Pool::stripe_bytes_min() const {
-  const auto live = impl_->members->live_slots().size();
+  const auto live = impl_->members->writable_slots().size();
   const std::size_t m = geometry().m, k = geometry().k;
   return (live > m ? std::min(live - m, k) : 1) * kBlockBytes;
 }

@@ -55,7 +55,9 @@ struct DiskStatus {
   DiskId id;
   std::string path;
   DiskState state = DiskState::kMissing;
-  std::string why;  // for failed, missing, foreign
+  std::string why;     // for failed, missing, foreign; for members that are slow or set aside
+  bool slow = false;   // its peers are many times faster, and have been for long
+  bool aside = false;  // it gets no new writes for now, because one was late
   std::uint64_t size_bytes = 0;
   std::uint64_t live_bytes = 0;  // of its chunks in use
   std::uint64_t read_errors = 0, write_errors = 0, corruptions = 0;
@@ -88,6 +90,8 @@ struct PoolStatus {
   std::uint64_t free_fresh_bytes = 0;  // of them, those that kFresh may take
   std::uint32_t segments_free = 0, segments_open = 0, segments_closed = 0;
   std::uint64_t corruptions_found = 0, corruptions_repaired = 0;
+  // Late reads that were raced with a reconstruction, those it won, and those it could not afford.
+  std::uint64_t races = 0, races_won = 0, races_refused = 0;
   // Disk bytes written since open, by purpose.
   std::uint64_t written_data_bytes = 0, written_parity_bytes = 0, written_journal_bytes = 0,
                 written_checkpoint_bytes = 0, written_label_bytes = 0, written_rebuild_bytes = 0;
@@ -152,7 +156,9 @@ class Pool : public journal::JournalDisks {
   PoolStatus status() const;
   std::vector<DiskStatus> disks() const;
 
-  // ---- journal areas (JournalDisks)
+  // ---- journal areas (JournalDisks). A member that is late with a write or a flush is set aside:
+  // the call ends with kIo, the slot counts as lost to the lane, and is not among live_slots() for
+  // a while. on_slot_joined() tells when it is again.
   std::vector<Slot> live_slots() const override;
   Async<> write(Slot slot, std::uint64_t journal_offset, BufferChain chain) override;
   Async<> read(Slot slot, std::uint64_t journal_offset, Buffer into) override;
@@ -176,6 +182,7 @@ class Pool : public journal::JournalDisks {
   // From now on stripes are written, under generations of `epoch`. Segments that neither the loaded
   // checkpoint calls used nor adopt() named are free.
   void serve(std::uint32_t epoch, StripeCatalog* catalog, std::function<void(Slot)> on_slot_lost);
+  void on_slot_joined(std::function<void(Slot)> joined);
 
   // ---- stripes
   // Packs the items (an item that fits in a strip does not straddle two), pads, computes parity,
@@ -199,10 +206,11 @@ class Pool : public journal::JournalDisks {
   // the stripe's other strips, chosen by checksum, and counted as a corruption where it was one.
   // Bad strips on live disks are then written again in place from the others, and read back: a
   // place that holds garbage can lose nothing by it. A disk that does not give them back has
-  // failed. `damaged` is told of every stripe that was found damaged, once; it may move it
-  // elsewhere. Errors: kDataLoss when fewer than k good strips are left, or when all strips match
-  // their checksums and `verify` still says no; kNotFound when the segment is in another
-  // generation.
+  // failed. A strip that a disk is late with is raced with a reconstruction from the others, and
+  // the first answer that `verify` accepts is given. `damaged` is told of every stripe that was
+  // found damaged, once; it may move it elsewhere. Errors: kDataLoss when fewer than k good strips
+  // are left, or when all strips match their checksums and `verify` still says no; kNotFound when
+  // the segment is in another generation.
   Async<Buffer> read_place(const format::Place& place, std::uint32_t size, const Verify& verify);
   void on_damaged_stripe(std::function<void(const format::StripeDescriptor&)> damaged);
 

@@ -18,7 +18,8 @@ Pool::Impl::Impl(env::Env env_, env::DiskOptions disk_options_, CellId cell_, No
       node(node_),
       members(std::make_shared<Members>(env.loop, std::move(membership), cell, node)),
       segments(std::make_shared<SegmentTable>(members->geometry())),
-      stripes(env.loop, members, segments),
+      prompt(env.loop, members),
+      stripes(env.loop, members, segments, prompt),
       checkpoints(members, segments, stripes, env.loop, std::move(named)),
       repair(env.loop, members, segments, stripes, checkpoints),
       gate(std::make_shared<CallGate>(env.loop)),
@@ -30,6 +31,7 @@ Pool::Impl::Impl(env::Env env_, env::DiskOptions disk_options_, CellId cell_, No
     if (std::exchange(mending_, true)) return;
     scope_.spawn(run_mend());
   };
+  prompt.on_aside = [this](Slot slot) { set_aside(slot); };
   segments->on_discard = [this](SegmentId id) { scope_.spawn(discard(id)); };
 }
 
@@ -54,6 +56,17 @@ void Pool::Impl::disk_failed(MemberDisk& disk) {
   }
   if (on_slot_lost_) on_slot_lost_(*slot);
   if (!gate->stopping) scope_.spawn(tell_labels());
+}
+
+// New stripes do without it, and the journal's live records get copies elsewhere.
+void Pool::Impl::set_aside(Slot slot) {
+  segments->close_open_segments_with(slot);
+  if (on_slot_lost_) on_slot_lost_(slot);
+}
+
+void Pool::Impl::judge_speed() {
+  for (const auto slot : members->look_at_speed())
+    if (on_slot_joined) on_slot_joined(slot);
 }
 
 // So that the disk cannot come back as if nothing had happened.
@@ -101,6 +114,9 @@ PoolStatus Pool::Impl::status() const {
   const auto& counters = stripes.counters;
   out.corruptions_found = counters.corruptions_found;
   out.corruptions_repaired = counters.corruptions_repaired;
+  out.races = counters.races;
+  out.races_won = counters.races_won;
+  out.races_refused = counters.races_refused;
   out.written_data_bytes = counters.data_bytes;
   out.written_parity_bytes = counters.parity_bytes;
   out.written_checkpoint_bytes = counters.checkpoint_bytes;
@@ -129,6 +145,13 @@ DiskStatus Pool::Impl::status_of(Slot slot) const {
     out.read_errors = disk->read_errors;
     out.write_errors = disk->write_errors;
     out.corruptions = disk->corruptions;
+    out.aside = members->aside(slot);
+    out.slow = members->slow(slot);
+    if (out.slow) {
+      out.why = "slow: its requests take many times as long as those of its peers";
+    } else if (out.aside) {
+      out.why = "set aside for a while: a write was much later than its peers usually take";
+    }
     for (SegmentId id; id.value < segments->size(); id = id.next()) {
       const auto& slots = segments->at(id).slots;
       if (segments->in_use(id) && std::ranges::find(slots, slot) != slots.end())
@@ -228,6 +251,7 @@ Async<std::string> Pool::Impl::reconcile() {
   for (const auto& result : co_await run_all(env.loop, std::move(checks)))
     ignore(result, "the disk has failed, and is announced");
   co_await env::yield(env.loop);
+  judge_speed();
   std::string what;
   if (rebuilding_) co_return what;
   if (members->whole_count() < members->geometry().k) {
@@ -282,6 +306,9 @@ Task<void> Pool::Impl::stop() {
   repair.stop();
   co_await gate->idle.wait();
   co_await scope_.join();
+  co_await stripes.join();
+  co_await prompt.join();
+  co_await members->join();
   for (const auto& disk : members->all()) co_await disk->join();
 }
 

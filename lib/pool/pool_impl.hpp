@@ -59,11 +59,13 @@ class Pool::Impl {
   NodeId node;
   std::shared_ptr<Members> members;
   std::shared_ptr<SegmentTable> segments;
+  PromptIo prompt;
   StripeIo stripes;
   CheckpointStore checkpoints;
   Repair repair;
   std::shared_ptr<CallGate> gate;
   std::uint64_t journal_bytes_written = 0;
+  std::function<void(Slot)> on_slot_joined;
 
  private:
   Task<void> tell_labels();
@@ -74,6 +76,9 @@ class Pool::Impl {
   DiskStatus status_of(Slot slot) const;
   DiskStatus status_of(const MemberDisk& spare) const;
   std::string take_spares();
+
+  void set_aside(Slot slot);
+  void judge_speed();
 
   std::function<void(Slot)> on_slot_lost_;
   std::vector<Slot> lost_before_serving_;
