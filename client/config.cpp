@@ -1,6 +1,9 @@
 #include "client/config.hpp"
 
+#include <chrono>
+
 #include "client/toml/toml.hpp"
+#include "env/real/pki.hpp"
 #include "env/real/posix_files.hpp"
 
 namespace square::client {
@@ -36,6 +39,14 @@ Result<Config> read_config(const std::string& file) {
   auto bytes = files.read(file, 1u << 20);
   if (!bytes.ok()) return std::move(bytes).error().context("read the configuration " + file);
   return parse_config(as_text(*bytes), file);
+}
+
+Result<> check_certificate(const Config& config) {
+  env::PosixFiles files;
+  SQ_TRY(const auto pem, files.read(config.tls_certificate, 1u << 20));
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return env::check_validity(config.tls_certificate, std::string(as_text(pem)),
+                             {std::chrono::nanoseconds(now).count()});
 }
 
 }  // namespace square::client

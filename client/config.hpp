@@ -29,4 +29,8 @@ Result<Config> parse_config(std::string_view text, const std::string& file);
 // Errors: also kNotFound, kDenied.
 Result<Config> read_config(const std::string& file);
 
+// The configuration's certificate can be used today: a node would refuse it without saying why.
+// Errors: kNotFound, kDenied (the file, or expired), kInvalid.
+Result<> check_certificate(const Config& config);
+
 }  // namespace square::client

@@ -145,7 +145,9 @@ Async<Core::Reply> Core::call_until(const wire::Request& asked, const Buffer& pa
       // The node may have forgotten the session: the next change opens a new one.
       if (change && reply.code() == Code::kOutcomeUnknown && session_ == session_of(request))
         session_ = {};
-      if (change && unanswered && again)
+      // Only the node's answer to the request itself tells of the attempt before, too: the same
+      // number is executed once. What kept it from being sent again tells nothing.
+      if (change && unanswered && (again || !sent))
         co_return Error{Code::kOutcomeUnknown,
                         "it may or may not have been done: " + reply.error().message};
       if (stopping_ && again) co_return Error{Code::kCancelled, "the client was stopped"};

@@ -78,6 +78,15 @@ std::vector<access::Counter> process_counters(const ProcessUse& use) {
           {"square_process_resident_bytes", static_cast<double>(use.resident_bytes)}};
 }
 
+std::vector<access::Counter> last_end_counters(const std::optional<LastWords>& words) {
+  if (!words) return {};
+  std::vector<access::Counter> out{{"square_last_end_clean", words->clean ? 1.0 : 0.0}};
+  for (std::size_t i = 0; i < words->in_flight.size(); ++i)
+    out.push_back({"square_last_end_" + std::string(kActivityNames[i]) + "_in_flight",
+                   static_cast<double>(words->in_flight[i])});
+  return out;
+}
+
 std::string disk_metrics_text(const std::vector<pool::DiskStatus>& disks) {
   struct Column {
     std::string name;

@@ -6,6 +6,7 @@
 
 #include "access/control_service.hpp"
 #include "access/data_server.hpp"
+#include "daemon/last_words.hpp"
 
 namespace square::daemon {
 
@@ -19,6 +20,8 @@ ProcessUse process_use();
 std::string metrics_text(const std::vector<access::Counter>& counters);
 std::vector<access::Counter> data_plane_counters(const access::DataServerStats& stats);
 std::vector<access::Counter> process_counters(const ProcessUse& use);
+// How the process before ended; nothing when it left no word.
+std::vector<access::Counter> last_end_counters(const std::optional<LastWords>& words);
 // With a label for each disk.
 std::string disk_metrics_text(const std::vector<pool::DiskStatus>& disks);
 

@@ -10,11 +10,13 @@
 #include "access/engine_services.hpp"
 #include "base/units.hpp"
 #include "daemon/http_server.hpp"
+#include "daemon/last_words.hpp"
 #include "daemon/log.hpp"
 #include "daemon/metrics.hpp"
 #include "daemon/notify.hpp"
 #include "daemon/pool_watch.hpp"
 #include "env/real/disks.hpp"
+#include "env/real/pki.hpp"
 #include "env/real/posix_files.hpp"
 #include "env/real/system_random.hpp"
 #include "env/real/tcp_transport.hpp"
@@ -34,7 +36,8 @@ env::TlsConfig tls_of(const Config& config) {
   return {config.tls_ca, config.tls_certificate, config.tls_key, config.cell.to_string()};
 }
 
-store::EngineOptions engine_options(const Config& config, std::vector<std::string> disks) {
+store::EngineOptions engine_options(const Config& config, std::vector<std::string> disks,
+                                    ActivitiesPtr activities) {
   store::EngineOptions options;
   options.pool.cell = config.cell;
   options.pool.node = config.id;
@@ -45,13 +48,18 @@ store::EngineOptions engine_options(const Config& config, std::vector<std::strin
   options.direct_bytes_min = static_cast<std::uint32_t>(config.direct_bytes_min);
   options.groups = config.groups;
   options.checkpoint_interval = config.checkpoint_interval;
+  options.activities = std::move(activities);
   return options;
 }
 
 class NodeProcess {
  public:
   NodeProcess(const Config& config, LogSink log)
-      : config_(config), log_(std::move(log)), disks_(loop_, kLockPatience), main_(loop_) {}
+      : config_(config),
+        log_(std::move(log)),
+        last_words_(LastWordsPage::open(config.state_dir + "/last_words")),
+        disks_(loop_, kLockPatience),
+        main_(loop_) {}
 
   Result<> run() {
     env::TcpTransportOptions options;
@@ -61,18 +69,30 @@ class NodeProcess {
     };
     SQ_TRY(transport_, env::TcpTransport::create(loop_, files_, tls_of(config_), options));
     SQ_TRY(check_certificate());
+    tell_expired();
     SQ_TRY(http_, HttpServer::start(config_.http, [this](const auto& path) { return http(path); }));
     for (const int signal : {SIGTERM, SIGINT}) loop_.on_signal(signal, [this] { begin_stop(); });
     loop_.on_signal(SIGHUP, [this] { reload(); });
     main_.spawn(live());
     loop_.run();
     http_.reset();
+    last_words_.end_clean();
     return std::move(outcome_);
   }
 
  private:
   env::Env env() { return {loop_, random_, disks_, files_, *transport_}; }
   void say(LogLevel level, const std::string& message) { log_(level, message); }
+
+  // One that has expired shuts everybody out, and a renewed one is taken at SIGHUP: no reason to
+  // end.
+  void tell_expired() {
+    const auto pem = files_.read(config_.tls_certificate, 1u << 20);
+    if (!pem.ok()) return;
+    const auto valid =
+        env::check_validity(config_.tls_certificate, std::string(as_text(*pem)), loop_.wall());
+    if (!valid.ok()) say(LogLevel::kError, valid.error().message);
+  }
 
   Result<> check_certificate() {
     const auto& own = transport_->own();
@@ -103,14 +123,22 @@ class NodeProcess {
     loop_.post([this] { loop_.stop(); });
   }
 
+  void tell_last_words() {
+    if (!last_words_.before()) return;
+    if (const auto text = last_words_text(*last_words_.before()); !text.empty())
+      say(LogLevel::kWarning, "the process before was " + text);
+  }
+
   Async<> start() {
+    tell_last_words();
     SQ_CO_TRY(keys_, codec::KeyStore::open(files_, random_, config_.keys_dir));
     SQ_CO_TRY(files_.make_folder(config_.state_dir));
     SQ_CO_TRY(auto disks, expand_disks(config_.disks));
     index_files_ = std::make_unique<index::RocksKvFactory>(config_.state_dir + "/index");
     SQ_CO_TRY(engine_,
-              co_await store::Engine::open(env(), engine_options(config_, std::move(disks)),
-                                           *index_files_, *keys_));
+              co_await store::Engine::open(
+                  env(), engine_options(config_, std::move(disks), last_words_.activities()),
+                  *index_files_, *keys_));
     const auto stats = engine_->stats();
     say(LogLevel::kInfo, "the engine is open after " + std::to_string(stats.start_seconds) +
                              " s: " + std::to_string(stats.recovered_operations) +
@@ -125,8 +153,8 @@ class NodeProcess {
     SQ_CO_TRY(auto listener, transport_->listen(config_.data));
     data_address_ = listener->address();
     access::NodeView view{config_.name, "primary", "serving", data_address_, kVersion, 0};
-    control_service_ =
-        std::make_unique<access::EngineControl>(env(), *engine_, std::move(view), config_.groups);
+    control_service_ = std::make_unique<access::EngineControl>(
+        env(), *engine_, std::move(view), config_.state_dir + "/operations", log_);
     rpc::ControlServerOptions control{config_.control, config_.cell.to_string()};
     control_ =
         std::make_unique<rpc::ControlServer>(loop_, *control_service_, std::move(control), log_);
@@ -151,10 +179,22 @@ class NodeProcess {
     say(LogLevel::kInfo, "stopped");
   }
 
+  // A node whose engine has stopped is of no use until it is started again: it says why, and ends.
+  bool engine_has_stopped() {
+    const auto why = engine_->failure();
+    if (!why) return false;
+    say(LogLevel::kError, why->message);
+    outcome_ = *why;
+    begin_stop();
+    return true;
+  }
+
   void watch_pool() {
+    if (engine_has_stopped()) return;
     const auto& pool = engine_->pool();
     for (const auto& line : pool_watch_.look(pool.status(), pool.disks()))
       say(line.level, line.text);
+    control_service_->look();
     pool_look_ = loop_.add_timer(loop_.now() + kPoolLook, [this] { watch_pool(); });
   }
 
@@ -194,17 +234,29 @@ class NodeProcess {
     return future.get();
   }
 
+  // What the counters are held to, where the engine does not say it itself.
+  std::vector<access::Counter> limits() const {
+    const auto d = [](auto value) { return static_cast<double>(value); };
+    return {{"square_data_connections_max", d(config_.connections_max)},
+            {"square_data_inflight_max_bytes", d(config_.inflight_bytes_max)},
+            {"square_control_calls", d(control_->calls())},
+            {"square_control_calls_max", d(rpc::ControlServerOptions().calls_max)}};
+  }
+
   std::string metrics() {
     std::string text = metrics_text(process_counters(process_use()));
     if (!ready_) return text + metrics_text({{"square_ready", 0}});
     text += metrics_text({{"square_ready", 1}});
     text += metrics_text(control_service_->counters());
     text += metrics_text(data_plane_counters(server_->stats()));
+    text += metrics_text(limits());
+    text += metrics_text(last_end_counters(last_words_.before()));
     return text + disk_metrics_text(control_service_->disks());
   }
 
   Config config_;
   LogSink log_;
+  LastWordsPage last_words_;
   env::AsioLoop loop_;
   env::SystemRandom random_;
   env::PosixFiles files_;
@@ -237,7 +289,9 @@ Result<> check_node_config(const Config& config) {
   auto transport = env::TcpTransport::create(loop, files, tls_of(config));
   loop.begin_ending();
   if (!transport.ok()) return std::move(transport).error().context(config.file);
-  return {};
+  SQ_TRY(const auto pem, files.read(config.tls_certificate, 1u << 20));
+  return env::check_validity(config.tls_certificate, std::string(as_text(pem)), loop.wall())
+      .context(config.file);
 }
 
 Result<> format_node(const Config& config) {

@@ -1,6 +1,5 @@
 #include <cstdio>
 #include <iostream>
-#include <thread>
 
 #include "base/units.hpp"
 #include "client/cli/commands.hpp"
@@ -111,6 +110,10 @@ Result<> pool_status(Context& context, const std::string& node) {
   context.show(Json::array({row}),
                {"node", "redundancy", "members_live", "members_missing", "spares_free",
                 "capacity_bytes", "free_bytes", "rebuild", "scrub", "corruptions"});
+  if (!context.globals().json)
+    for (const auto& volume : pool.lost_volumes())
+      context.say("lost: " + std::to_string(volume.bytes()) + " bytes of volume " + volume.name() +
+                  " in " + std::to_string(volume.ranges()) + " ranges (--json names them)");
   return {};
 }
 
@@ -121,39 +124,6 @@ Result<> pool_check(Context& context, const std::string& node, int* exit) {
   if (!clean) *exit = kExitFailed;
   context.show(Json{{"clean", clean}, {"differences", check.differences()}});
   return {};
-}
-
-Result<> pool_scrub(Context& context, const std::string& node, bool wait, int* exit) {
-  SQ_TRY(auto* admin, context.admin());
-  SQ_TRY(const auto before, admin->look(&Stub::PoolStatus, named(node)));
-  SQ_TRY(admin->change(&Stub::StartScrub, named(node)));
-  if (!wait) {
-    context.show(Json{{"node", before.node()}, {"state", "running"}});
-    return {};
-  }
-  client::Progress progress;
-  ProgressLine line("scrub", progress);
-  for (;;) {
-    SQ_TRY(const auto now, admin->look(&Stub::PoolStatus, named(node)));
-    progress.done_bytes = now.scrub().done_bytes();
-    progress.total_bytes = now.scrub().total_bytes();
-    line.update();
-    if (now.scrub().active()) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(200));
-      continue;
-    }
-    line.end();
-    const auto found = now.corruptions_found() - before.corruptions_found();
-    const auto repaired = now.corruptions_repaired() - before.corruptions_repaired();
-    if (now.scrub().stripes_lost() > 0 || repaired < found) *exit = kExitFailed;
-    context.show(Json{{"node", now.node()},
-                      {"state", *exit == 0 ? "clean" : "damaged"},
-                      {"checked_bytes", now.scrub().done_bytes()},
-                      {"corruptions_found", found},
-                      {"corruptions_repaired", repaired},
-                      {"stripes_lost", now.scrub().stripes_lost()}});
-    return {};
-  }
 }
 
 Result<> pool_checkpoint(Context& context, const std::string& node) {
@@ -224,7 +194,8 @@ Result<> node_ls(Context& context) {
 Result<> group_ls(Context& context) {
   SQ_TRY(auto* admin, context.admin());
   SQ_TRY(const auto list, admin->look(&Stub::ListGroups));
-  context.show(shapes(list.groups()));
+  context.show(shapes(list.groups()),
+               {"group", "epoch", "primary", "replica", "in_sync", "sequence"});
   return {};
 }
 

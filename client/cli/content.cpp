@@ -185,6 +185,14 @@ client::Sink sparse_sink(int fd) {
   };
 }
 
+// Restore points are a backup's or a remote's.
+Result<> check(const ReadPoint& point) {
+  if (point.point.empty()) return {};
+  return Error{Code::kUnsupported,
+               "this version has no backup and no remote, so there are no restore points; "
+               "--snapshot ID reads a snapshot of this node (square snapshot ls)"};
+}
+
 }  // namespace
 
 Result<> volume_import(Context& context, const std::string& name, const std::string& file) {
@@ -206,14 +214,15 @@ Result<> volume_import(Context& context, const std::string& name, const std::str
 }
 
 Result<> volume_export(Context& context, const std::string& name, const std::string& file,
-                       const std::string& snapshot) {
+                       const ReadPoint& point) {
+  SQ_TRY(check(point));
   SQ_TRY(auto* client, context.client());
   SQ_TRY(auto volume, client->open(name));
   SQ_TRY(const auto output, File::open(file, O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO));
   const auto size = volume.info().size_bytes;
   const bool sparse = file != "-" && output.regular_size().has_value();
   client::Progress progress;
-  SQ_TRY(pump_out(*client, volume.info().id, 0, size, snapshot,
+  SQ_TRY(pump_out(*client, volume.info().id, 0, size, point.snapshot,
                   sparse ? sparse_sink(output.fd()) : stream_sink(output.fd()), progress,
                   "export " + name));
   if (sparse && (ftruncate(output.fd(), static_cast<off_t>(size)) != 0 || fsync(output.fd()) != 0))
@@ -222,7 +231,8 @@ Result<> volume_export(Context& context, const std::string& name, const std::str
   return {};
 }
 
-Result<> volume_hash(Context& context, const std::string& name, const std::string& snapshot) {
+Result<> volume_hash(Context& context, const std::string& name, const ReadPoint& point) {
+  SQ_TRY(check(point));
   SQ_TRY(auto* client, context.client());
   SQ_TRY(auto volume, client->open(name));
   codec::Sha256 hash;
@@ -237,8 +247,8 @@ Result<> volume_hash(Context& context, const std::string& name, const std::strin
     }
     return {};
   };
-  SQ_TRY(pump_out(*client, volume.info().id, 0, volume.info().size_bytes, snapshot, sink, progress,
-                  "hash " + name));
+  SQ_TRY(pump_out(*client, volume.info().id, 0, volume.info().size_bytes, point.snapshot, sink,
+                  progress, "hash " + name));
   std::string text;
   for (const auto byte : hash.finish()) {
     constexpr auto digits = "0123456789abcdef";
@@ -269,7 +279,7 @@ Result<> volume_write(Context& context, const std::string& name, std::uint64_t o
 }
 
 Result<> volume_read(Context& context, const std::string& name, std::uint64_t offset,
-                     std::uint64_t length, const std::string& snapshot) {
+                     std::uint64_t length, const ReadPoint& point) {
   if (offset % kSector != 0 || length % kSector != 0)
     return Error{Code::kInvalid, "--offset and --length must be multiples of 512"};
   SQ_TRY(auto* client, context.client());
@@ -279,8 +289,8 @@ Result<> volume_read(Context& context, const std::string& name, std::uint64_t of
     return Error{Code::kInvalid,
                  "the range is past the end of the volume (" + size_text(size) + ")"};
   client::Progress progress;
-  return pump_out(*client, volume.info().id, offset, length, snapshot, stream_sink(STDOUT_FILENO),
-                  progress, "read " + name);
+  return pump_out(*client, volume.info().id, offset, length, point.snapshot,
+                  stream_sink(STDOUT_FILENO), progress, "read " + name);
 }
 
 Result<> volume_trim(Context& context, const std::string& name, std::uint64_t offset,

@@ -15,6 +15,7 @@ int exit_code(Code code) {
     case Code::kNotFound: return kExitNotFound;
     case Code::kDenied:
     case Code::kFenced:
+    case Code::kUnsupported:
     case Code::kDataLoss: return kExitRefused;
     case Code::kUnavailable:
     case Code::kTimeout: return kExitUnreachable;
@@ -52,6 +53,7 @@ Result<const client::Config*> Context::config() {
   for (const auto& file : config_candidates(globals_)) {
     auto config = client::read_config(file);
     if (config.ok()) {
+      SQ_TRY(client::check_certificate(*config));
       config_ = std::move(config).value();
       return &*config_;
     }
@@ -159,19 +161,20 @@ void Context::say(const std::string& line) const {
   if (!globals_.json) std::printf("%s\n", line.c_str());
 }
 
-int report(const Globals& globals, const Error& error) {
-  const auto advice = hint(error);
-  if (globals.json) {
-    const Json document{{"error",
-                         {{"code", std::string(code_name(error.code))},
-                          {"message", error.message},
-                          {"hint", advice}}}};
-    std::fprintf(stderr, "%s\n", document.dump().c_str());
-  } else {
-    std::fprintf(stderr, "square: %s: %s\n", std::string(code_name(error.code)).c_str(),
-                 error.message.c_str());
-    if (!advice.empty()) std::fprintf(stderr, "  %s\n", advice.c_str());
+void report_error(bool json, const std::string& code, const std::string& message,
+                  const std::string& hint) {
+  if (json) {
+    const Json document{{"error", {{"code", code}, {"message", message}, {"hint", hint}}}};
+    std::fprintf(stderr, "%s\n",
+                 document.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+    return;
   }
+  std::fprintf(stderr, "square: %s: %s\n", code.c_str(), message.c_str());
+  if (!hint.empty()) std::fprintf(stderr, "  %s\n", hint.c_str());
+}
+
+int report(const Globals& globals, const Error& error) {
+  report_error(globals.json, std::string(code_name(error.code)), error.message, hint(error));
   return exit_code(error.code);
 }
 

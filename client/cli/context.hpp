@@ -15,7 +15,8 @@ namespace square::cli {
 using Json = nlohmann::ordered_json;
 
 inline constexpr int kExitFailed = 1, kExitUsage = 2, kExitNotFound = 3, kExitRefused = 4,
-                     kExitUnreachable = 5, kExitUnknown = 6, kExitDegraded = 7, kExitAtRisk = 8;
+                     kExitUnreachable = 5, kExitUnknown = 6, kExitDegraded = 7, kExitAtRisk = 8,
+                     kExitWaited = 124;
 int exit_code(Code code);
 // What the user may do about it; empty when the message says it all.
 std::string hint(const Error& error);
@@ -31,7 +32,8 @@ class Context {
   explicit Context(Globals globals) : globals_(std::move(globals)) {}
   const Globals& globals() const { return globals_; }
 
-  // Errors: kNotFound (no configuration; says where it was looked for), kInvalid.
+  // Errors: kNotFound (no configuration; says where it was looked for), kInvalid, kDenied (its
+  // certificate has expired).
   Result<const client::Config*> config();
   Result<client::Admin*> admin();
   Result<client::Client*> client();
@@ -49,7 +51,10 @@ class Context {
   std::unique_ptr<client::Client> client_;
 };
 
-// {"error":{"code","message","hint"}} with --json, else lines. Gives the exit code.
+// {"error":{"code","message","hint"}} with --json, else lines.
+void report_error(bool json, const std::string& code, const std::string& message,
+                  const std::string& hint);
+// Gives the exit code.
 int report(const Globals& globals, const Error& error);
 // One object, a line for each key, values under each other.
 std::string lines_text(const Json& document);

@@ -224,7 +224,9 @@ Result<> Playground::wait_ready(const PlaygroundNode& node) const {
 }
 
 Result<> Playground::start(const PlaygroundNode& node) const {
-  if (!pid(node))
+  if (const auto running = pid(node))
+    SQ_TRY(send_signal(*running, SIGCONT));  // it may have been stopped by SIGSTOP
+  else
     SQ_TRY(start_process({own_folder() + "/squared", "--config", config(node)}, log(node),
                          pid_file(node)));
   return wait_ready(node);
@@ -251,11 +253,15 @@ Json view(const Playground& playground) {
 }
 
 Result<> check(const PlaygroundUp& args) {
-  if (args.roles != std::vector<std::string>{"primary"})
-    return Error{Code::kUnsupported, "this version runs one node: --roles primary"};
-  if (args.spares != 0)
+  const auto refuse = [](const std::string& what) {
     return Error{Code::kUnsupported,
-                 "this version runs one node: there are no spare servers (--spares 0)"};
+                 what + " not in this version, which runs one node: square playground up DIR"};
+  };
+  for (const auto& role : args.roles)
+    if (role != "primary") return refuse("the role " + role + " is");
+  if (args.roles.size() > 1) return refuse("a second primary is");
+  if (args.spares != 0) return refuse("spare servers are");
+  if (args.coordinator != "embedded") return refuse("the coordinator " + args.coordinator + " is");
   if (args.disks < 4 || args.disks > 30) return Error{Code::kInvalid, "--disks must be 4 to 30"};
   if (args.disk_size_bytes < kDiskBytesMin || args.disk_size_bytes % 4096 != 0)
     return Error{Code::kInvalid, "--disk-size must be at least 256MiB, in units of 4 KiB"};
@@ -268,6 +274,9 @@ Result<> playground_up(Context& context, const PlaygroundUp& args) {
   SQ_TRY(check(args));
   const bool known = Playground::exists(args.folder);
   SQ_TRY(const auto playground, known ? Playground::open(args.folder) : Playground::create(args));
+  if (known && args.shape_given)
+    std::fprintf(stderr, "%s is there already and keeps the disks that it was made with\n",
+                 args.folder.c_str());
   SQ_TRY(playground.finish());
   for (const auto& node : playground.nodes()) SQ_TRY(playground.start(node));
   context.show(view(playground), {"node", "role", "pid", "address", "log"});

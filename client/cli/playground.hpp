@@ -18,6 +18,7 @@ struct PlaygroundUp {
   unsigned disks = 12;
   std::uint64_t disk_size_bytes = 1ull << 30;
   std::string coordinator = "embedded";
+  bool shape_given = false;  // disks or their size were asked for
 };
 Result<> playground_up(Context& context, const PlaygroundUp& args);
 Result<> playground_ps(Context& context, const std::string& folder);

@@ -57,6 +57,21 @@ Json shape(const v1::Disk& d) {
            {{"read", d.read_errors()}, {"write", d.write_errors()}, {"corrupt", d.corruptions()}}}};
 }
 
+static Json lost_of(const v1::Pool& p) {
+  auto volumes = Json::array(), ranges = Json::array();
+  for (const auto& volume : p.lost_volumes())
+    volumes.push_back({{"id", volume.id()},
+                       {"name", volume.name()},
+                       {"ranges", volume.ranges()},
+                       {"bytes", volume.bytes()}});
+  for (const auto& range : p.lost_ranges())
+    ranges.push_back({{"volume", range.volume()},
+                      {"snapshot", range.snapshot()},
+                      {"offset", range.offset()},
+                      {"length", range.length()}});
+  return {{"volumes", std::move(volumes)}, {"ranges", std::move(ranges)}};
+}
+
 Json shape(const v1::Pool& p) {
   return {{"node", p.node()},
           {"members_live", p.members_live()},
@@ -70,7 +85,8 @@ Json shape(const v1::Pool& p) {
           {"rebuild", shape(p.rebuild())},
           {"scrub", shape(p.scrub())},
           {"corruptions_found", p.corruptions_found()},
-          {"corruptions_repaired", p.corruptions_repaired()}};
+          {"corruptions_repaired", p.corruptions_repaired()},
+          {"lost", lost_of(p)}};
 }
 
 Json shape(const v1::HealthReport& report) {
@@ -90,7 +106,31 @@ Json shape(const v1::Node& n) {
 }
 
 Json shape(const v1::Group& g) {
-  return {{"group", g.group()}, {"primary", g.primary()}, {"replica", nullptr}};
+  // No replica: in sync or not is no question.
+  return {{"group", g.group()},
+          {"epoch", g.epoch()},
+          {"primary", g.primary()},
+          {"replica", nullptr},
+          {"in_sync", nullptr},
+          {"sequence", g.sequence()},
+          {"replica_sequence", nullptr},
+          {"resync", {{"active", false}, {"done_bytes", 0u}, {"total_bytes", 0u}}}};
+}
+
+Json shape(const v1::Operation& o) {
+  return {{"operation", o.id()},
+          {"kind", o.kind()},
+          {"node", o.node()},
+          {"state", o.state()},
+          {"message", o.message()},
+          {"began", rfc3339(o.began_ns())},
+          {"ended", o.ended_ns() == 0 ? Json(nullptr) : Json(rfc3339(o.ended_ns()))},
+          {"restarts", o.restarts()},
+          {"done_bytes", o.done_bytes()},
+          {"total_bytes", o.total_bytes()},
+          {"corruptions_found", o.corruptions_found()},
+          {"corruptions_repaired", o.corruptions_repaired()},
+          {"stripes_lost", o.stripes_lost()}};
 }
 
 }  // namespace square::cli

@@ -12,6 +12,7 @@ Json shape(const v1::Pool& pool);
 Json shape(const v1::HealthReport& report);
 Json shape(const v1::Node& node);
 Json shape(const v1::Group& group);
+Json shape(const v1::Operation& operation);
 // An array of the shapes of a repeated field.
 template <class Items>
 Json shapes(const Items& items) {

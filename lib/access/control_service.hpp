@@ -2,6 +2,7 @@
 // What the control plane asks of a node. The daemon binds it to the engine; tests bind a fake.
 // Errors as store::Engine and pool::Pool.
 
+#include "format/operations.hpp"
 #include "store/engine.hpp"
 
 namespace square::access {
@@ -22,6 +23,8 @@ struct NodeView {
 struct GroupView {
   GroupId group;
   std::string primary;
+  std::uint32_t epoch = 0;
+  std::uint64_t sequence = 0;  // the last one that is acknowledged
 };
 
 struct Counter {
@@ -48,8 +51,15 @@ class ControlService {
   virtual Async<> fail_disk(Slot slot, std::string why) = 0;
   virtual Async<> add_disk(std::string path) = 0;
   virtual Async<> wipe_disk(std::string path) = 0;
-  virtual Result<> start_scrub() = 0;
+
+  // Long operations. Errors as access::Operations.
+  virtual Result<format::LongOperation> start_scrub() = 0;
+  virtual std::vector<format::LongOperation> operations() = 0;
+  virtual Result<format::LongOperation> operation(std::string id) = 0;
+  virtual Result<format::LongOperation> cancel_operation(std::string id) = 0;
+
   virtual pool::PoolStatus pool_status() = 0;
+  virtual Async<store::Losses> losses(std::size_t ranges_max) = 0;
   virtual Async<std::string> check_pool() = 0;
   virtual Async<> checkpoint() = 0;
 

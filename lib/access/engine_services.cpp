@@ -65,6 +65,17 @@ Async<std::vector<wire::StatusRun>> EngineData::block_status(wire::BlockStatus r
   co_return runs;
 }
 
+EngineControl::EngineControl(env::Env env, store::Engine& engine, NodeView node,
+                             std::string operations_file, LogSink log)
+    : env_(env),
+      engine_(engine),
+      node_(std::move(node)),
+      operations_(env, engine.pool(), std::move(operations_file), std::move(log)) {
+  const auto groups = engine_.groups();
+  if (!groups.empty()) node_.epoch = groups.front().epoch;
+  operations_.open();
+}
+
 Async<store::VolumeInfo> EngineControl::create_volume(store::CreateVolume request) {
   return engine_.create_volume(std::move(request));
 }
@@ -103,26 +114,34 @@ Async<> EngineControl::add_disk(std::string path) {
 Async<> EngineControl::wipe_disk(std::string path) {
   return pool::Pool::wipe_disk(env_, std::move(path));
 }
-Result<> EngineControl::start_scrub() { return engine_.pool().start_scrub(); }
 pool::PoolStatus EngineControl::pool_status() { return engine_.pool().status(); }
+Async<store::Losses> EngineControl::losses(std::size_t ranges_max) {
+  return engine_.losses(ranges_max);
+}
 Async<std::string> EngineControl::check_pool() { return engine_.check(); }
 Async<> EngineControl::checkpoint() { return engine_.checkpoint(); }
 
 std::vector<HealthCheck> EngineControl::health() {
   auto checks = judge(node_.name, engine_.pool().status(), engine_.pool().disks());
+  const auto lost = engine_.has_losses();
+  if (!lost.ok() || *lost) checks.insert(checks.begin(), data_lost(node_.name));
   history_.stamp(checks, env_.loop.wall().ns);
   return checks;
 }
 
 std::vector<GroupView> EngineControl::groups() {
   std::vector<GroupView> groups;
-  for (std::uint32_t id = 1; id <= groups_; ++id) groups.push_back({GroupId(id), node_.name});
+  for (const auto& group : engine_.groups())
+    groups.push_back({group.id, node_.name, group.epoch, group.sequence.value});
   return groups;
 }
 
 std::vector<Counter> EngineControl::counters() {
   const auto s = engine_.stats();
   const auto d = [](auto value) { return static_cast<double>(value); };
+  const auto in_flight = [&](Activity activity) {
+    return d(s.in_flight[static_cast<std::size_t>(activity)]);
+  };
   return {
       {"square_writes_total", d(s.writes)},
       {"square_write_bytes_total", d(s.written_bytes)},
@@ -135,7 +154,12 @@ std::vector<Counter> EngineControl::counters() {
       {"square_moved_bytes_total", d(s.moved_bytes)},
       {"square_write_buffer_bytes", d(s.write_buffer_bytes)},
       {"square_write_buffer_max_bytes", d(s.write_buffer_bytes_max)},
+      {"square_write_buffer_waiting", d(s.write_buffer_waiting)},
       {"square_index_memory_bytes", d(s.index_memory_bytes)},
+      {"square_journal_batches_in_flight", in_flight(Activity::kJournal)},
+      {"square_destages_in_flight", in_flight(Activity::kDestage)},
+      {"square_cleanings_in_flight", in_flight(Activity::kCleaning)},
+      {"square_checkpoints_in_flight", in_flight(Activity::kCheckpoint)},
       {"square_recovered_operations", d(s.recovered_operations)},
       {"square_index_from_pool", d(s.index_from_pool ? 1 : 0)},
       {"square_start_seconds", s.start_seconds},
@@ -153,10 +177,13 @@ std::vector<Counter> EngineControl::counters() {
       {"square_pool_free_bytes", d(s.pool.free_bytes)},
       {"square_pool_corruptions_found_total", d(s.pool.corruptions_found)},
       {"square_pool_corruptions_repaired_total", d(s.pool.corruptions_repaired)},
+      {"square_pool_late_reads_raced_total", d(s.pool.races)},
+      {"square_pool_late_reads_raced_won_total", d(s.pool.races_won)},
       {"square_pool_written_data_bytes_total", d(s.pool.written_data_bytes)},
       {"square_pool_written_parity_bytes_total", d(s.pool.written_parity_bytes)},
       {"square_pool_written_journal_bytes_total", d(s.pool.written_journal_bytes)},
       {"square_pool_written_checkpoint_bytes_total", d(s.pool.written_checkpoint_bytes)},
+      {"square_pool_written_summary_bytes_total", d(s.pool.written_summary_bytes)},
       {"square_pool_written_label_bytes_total", d(s.pool.written_label_bytes)},
       {"square_pool_written_rebuild_bytes_total", d(s.pool.written_rebuild_bytes)},
       {"square_pool_generation", d(s.pool.pool_generation)},

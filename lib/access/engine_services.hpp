@@ -4,6 +4,7 @@
 #include "access/control_service.hpp"
 #include "access/data_service.hpp"
 #include "access/health.hpp"
+#include "access/operations.hpp"
 
 namespace square::access {
 
@@ -25,9 +26,11 @@ class EngineData final : public DataService {
 
 class EngineControl final : public ControlService {
  public:
-  // `node` is complete but for the epoch.
-  EngineControl(env::Env env, store::Engine& engine, NodeView node, std::uint32_t groups)
-      : env_(env), engine_(engine), node_(std::move(node)), groups_(groups) {}
+  // `node` is complete but for the epoch. `operations_file`: where long operations are listed.
+  EngineControl(env::Env env, store::Engine& engine, NodeView node, std::string operations_file,
+                LogSink log);
+  // Every second or so: notes what long operations have come to.
+  void look() { operations_.look(); }
 
   Async<store::VolumeInfo> create_volume(store::CreateVolume request) override;
   Async<std::vector<store::VolumeInfo>> list_volumes(bool deleted_too) override;
@@ -43,8 +46,14 @@ class EngineControl final : public ControlService {
   Async<> fail_disk(Slot slot, std::string why) override;
   Async<> add_disk(std::string path) override;
   Async<> wipe_disk(std::string path) override;
-  Result<> start_scrub() override;
+  Result<format::LongOperation> start_scrub() override { return operations_.start_scrub(); }
+  std::vector<format::LongOperation> operations() override { return operations_.list(); }
+  Result<format::LongOperation> operation(std::string id) override { return operations_.find(id); }
+  Result<format::LongOperation> cancel_operation(std::string id) override {
+    return operations_.cancel(id);
+  }
   pool::PoolStatus pool_status() override;
+  Async<store::Losses> losses(std::size_t ranges_max) override;
   Async<std::string> check_pool() override;
   Async<> checkpoint() override;
   std::vector<HealthCheck> health() override;
@@ -56,8 +65,8 @@ class EngineControl final : public ControlService {
   env::Env env_;
   store::Engine& engine_;
   NodeView node_;
-  std::uint32_t groups_;
   HealthHistory history_;
+  Operations operations_;
 };
 
 }  // namespace square::access

@@ -30,8 +30,12 @@ void judge_disk(const std::string& node, const pool::DiskStatus& disk,
       return;
     case pool::DiskState::kMember:
     case pool::DiskState::kSpare:
-    case pool::DiskState::kRebuilding: return;
+    case pool::DiskState::kRebuilding: break;
   }
+  // One that is only set aside may have had a bad moment; that alone is no business of anybody's.
+  if (disk.slow)
+    out.push_back({"SQ-DISK-SLOW", "degraded", disk_name(disk) + " is slow" + because,
+                   "square disk fail " + node + " " + std::to_string(disk.slot.value), 0});
 }
 
 }  // namespace
@@ -62,6 +66,13 @@ std::vector<HealthCheck> judge(const std::string& node, const pool::PoolStatus& 
                         "square volume ls", 0});
   }
   return checks;
+}
+
+HealthCheck data_lost(const std::string& node) {
+  return {"SQ-DATA-LOST", "at_risk",
+          "more disks or strips are gone than there is parity: ranges of volumes are lost, and "
+          "reading them fails",
+          "square pool status --json --node " + node, 0};
 }
 
 std::string overall(const std::vector<HealthCheck>& checks) {

@@ -11,6 +11,8 @@ namespace square::access {
 // `node` is for the commands. Without `since_ns`.
 std::vector<HealthCheck> judge(const std::string& node, const pool::PoolStatus& pool,
                                const std::vector<pool::DiskStatus>& disks);
+// Ranges of volumes are gone.
+HealthCheck data_lost(const std::string& node);
 // "ok", "degraded" or "at_risk": the worst of the checks.
 std::string overall(const std::vector<HealthCheck>& checks);
 

@@ -8,7 +8,7 @@ namespace {
 constexpr std::string_view kMagic("SQCHKPT\0", 8);
 constexpr std::size_t kFileBytesMin = 4 + 4 + 8 + 4;
 constexpr std::size_t kFileStripeBytesMin = 34;
-constexpr std::size_t kSegmentBytesMin = 4 + 8 + 3 + 2;
+constexpr std::size_t kSegmentBytesMin = 4 + 8 + 4 + 2;
 
 Error corrupt(const char* what) {
   return {Code::kCorrupt, std::string("checkpoint manifest: ") + what};
@@ -48,6 +48,7 @@ void put(Writer& out, const SegmentEntry& entry) {
   out.put(entry.segment);
   put(out, entry.generation);
   out.put(entry.kind);
+  out.put(static_cast<std::uint8_t>(entry.summarized ? 1 : 0));
   out.put(entry.k);
   out.put(entry.m);
   for (const auto slot : entry.slots) out.put(slot);
@@ -57,10 +58,13 @@ void get(Reader& in, SegmentEntry& entry) {
   in.get(entry.segment);
   get(in, entry.generation);
   in.get(entry.kind);
+  const auto summarized = in.get<std::uint8_t>();
+  entry.summarized = summarized == 1;
   in.get(entry.k);
   in.get(entry.m);
   const auto strips = static_cast<std::size_t>(entry.k) + entry.m;
-  if (!in.ok() || entry.k == 0 || strips > kStripsMax || entry.kind > 2) return in.fail();
+  if (!in.ok() || entry.k == 0 || strips > kStripsMax || entry.kind > 2 || summarized > 1)
+    return in.fail();
   entry.slots.resize(strips);
   for (auto& slot : entry.slots) in.get(slot);
 }

@@ -30,7 +30,8 @@ struct ManifestFile {
 struct SegmentEntry {
   SegmentId segment;
   Generation generation;
-  std::uint8_t kind = 0;  // pool::StripeClass
+  std::uint8_t kind = 0;    // pool::StripeClass
+  bool summarized = false;  // its summary was complete when the checkpoint began
   std::uint8_t k = 0, m = 0;
   std::vector<Slot> slots;  // k + m, before rotation
   bool operator==(const SegmentEntry&) const = default;

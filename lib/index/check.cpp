@@ -14,12 +14,14 @@ std::string text_of(const SegmentKey& key) {
 
 class Checker {
  public:
-  explicit Checker(Index::Impl& impl) : impl_(impl), view_(*impl.kv) {}
+  Checker(Index::Impl& impl, std::size_t named_max)
+      : impl_(impl), view_(*impl.kv), named_max_(named_max) {}
 
-  Result<> run() {
+  // What was found; a relation that does not hold does not keep the next one from being looked at.
+  Result<std::vector<std::string>> run() {
     SQ_TRY(count_stripes());
     for (const auto& [id, group] : impl_.groups) {
-      SQ_TRY(check_snapshots(id, group));
+      check_snapshots(id, group);
       SQ_TRY(check_table(Family::kPresent, format::present_prefix(id), &group));
       for (const auto& snapshot : group.snapshots)
         SQ_TRY(check_table(Family::kHistory, format::history_prefix(id, snapshot.id.sequence),
@@ -27,12 +29,15 @@ class Checker {
       SQ_TRY(check_pages(id, group));
     }
     SQ_TRY(check_strays());
-    return check_counters();
+    SQ_TRY(check_counters());
+    if (found_ > named_.size())
+      named_.push_back("and " + std::to_string(found_ - named_.size()) + " more differences");
+    return std::move(named_);
   }
 
  private:
-  static Error wrong(std::string what) {
-    return {Code::kCorrupt, "index check: " + std::move(what)};
+  void differ(std::string what) {
+    if (++found_ <= named_max_) named_.push_back("index: " + std::move(what));
   }
 
   Result<> count_stripes() {
@@ -40,21 +45,20 @@ class Checker {
       SQ_TRY(const auto stripe, format::decode_stripe(value));
       if (as_text(key) !=
           format::stripe_key(stripe.segment, stripe.generation, stripe.stripe_block))
-        return wrong("a stripe stands under another one's key");
+        differ("a stripe stands under another one's key");
       auto& row = counted_[{stripe.segment, stripe.generation}];
       for (const auto& extent : stripe.extents) row.total_bytes += extent.stored_bytes;
       return true;
     });
   }
 
-  static Result<> check_snapshots(GroupId id, const GroupState& group) {
+  void check_snapshots(GroupId id, const GroupState& group) {
     Sequence last;
     for (const auto& snapshot : group.snapshots) {
       if (snapshot.id.sequence <= last || snapshot.id.sequence > group.applied.sequence)
-        return wrong("group " + std::to_string(id.value) + ": snapshots out of order");
+        differ("group " + std::to_string(id.value) + ": snapshots out of order");
       last = snapshot.id.sequence;
     }
-    return {};
   }
 
   // `group` for the present: there, mapped is exactly what was written.
@@ -71,9 +75,9 @@ class Checker {
       const auto where = "volume " + std::to_string(volume.value) + ", range that ends at " +
                          std::to_string(place.end);
       if (range.length > place.end || place.end - range.length < end)
-        return wrong(where + ": overlaps the one before");
+        differ(where + ": overlaps the one before");
       const auto from = place.end - range.length;
-      if (group) SQ_TRY(check_written(*group, volume, from, place.end, where));
+      if (group) check_written(*group, volume, from, place.end, where);
       if (!range.mapping.hole) SQ_TRY(check_extent(volume, from, range, where));
       bytes[volume] += range.length;
       mapped += range.length;
@@ -85,22 +89,21 @@ class Checker {
     for (const auto& [id, map] : group->written) {
       const auto count = map.count() * format::kWrittenUnitBytes;
       if (count != bytes[id])
-        return wrong("volume " + std::to_string(id.value) + ": " + std::to_string(count) +
-                     " bytes were written, " + std::to_string(bytes[id]) + " are mapped");
+        differ("volume " + std::to_string(id.value) + ": " + std::to_string(count) +
+               " bytes were written, " + std::to_string(bytes[id]) + " are mapped");
       written += count;
     }
-    if (written != mapped) return wrong("mapped, but not in the written-map");
+    if (written != mapped) differ("mapped, but not in the written-map");
     return {};
   }
 
-  static Result<> check_written(const GroupState& group, VolumeId volume, std::uint64_t from,
-                                std::uint64_t to, const std::string& where) {
+  void check_written(const GroupState& group, VolumeId volume, std::uint64_t from, std::uint64_t to,
+                     const std::string& where) {
     constexpr auto kUnit = format::kWrittenUnitBytes;
     const auto map = group.written.find(volume);
     const auto unit_end = (to + kUnit - 1) / kUnit;
     if (map == group.written.end() || map->second.next_clear(from / kUnit, unit_end) != unit_end)
-      return wrong(where + ": mapped, but not in the written-map");
-    return {};
+      differ(where + ": mapped, but not in the written-map");
   }
 
   Result<> check_extent(VolumeId volume, std::uint64_t from, const format::RangeValue& range,
@@ -110,7 +113,10 @@ class Checker {
     const auto key = format::stripe_key(place.segment, place.generation, place.stripe_block);
     if (key != stripe_key_) {
       SQ_TRY(const auto bytes, view_.get(Family::kStripes, key));
-      if (!bytes) return wrong(where + ": its stripe is not known");
+      if (!bytes) {
+        differ(where + ": its stripe is not known");
+        return {};
+      }
       SQ_TRY(stripe_, format::decode_stripe(*bytes));
       stripe_key_ = key;
     }
@@ -120,7 +126,8 @@ class Checker {
           extent.offset + range.mapping.extent_offset == from)
         return {};
     }
-    return wrong(where + ": its stripe does not list the extent");
+    differ(where + ": its stripe does not list the extent");
+    return {};
   }
 
   Result<> check_pages(GroupId id, const GroupState& group) {
@@ -129,7 +136,7 @@ class Checker {
         const format::MetaKey key{format::MetaKey::Kind::kWritten, id, volume.value, number};
         SQ_TRY(const auto stored, view_.get(Family::kMeta, encode(key)));
         if (!stored || *stored != format::encode(page))
-          return wrong("volume " + std::to_string(volume.value) + ": written-map not as stored");
+          differ("volume " + std::to_string(volume.value) + ": written-map not as stored");
       }
     }
     return {};
@@ -144,8 +151,8 @@ class Checker {
         return true;
       }));
       if (entries != entries_[static_cast<std::size_t>(family)])
-        return wrong(family == Family::kPresent ? "ranges of an unknown group"
-                                                : "ranges of an unknown snapshot");
+        differ(family == Family::kPresent ? "ranges of an unknown group"
+                                          : "ranges of an unknown snapshot");
     }
     return {};
   }
@@ -154,17 +161,19 @@ class Checker {
     for (const auto& [key, row] : impl_.segments) {
       const auto counted = counted_[key];
       if (counted.live_bytes != row.live_bytes || counted.total_bytes != row.total_bytes)
-        return wrong(text_of(key) + ": counted " + std::to_string(counted.live_bytes) + " of " +
-                     std::to_string(counted.total_bytes) + " bytes live, noted " +
-                     std::to_string(row.live_bytes) + " of " + std::to_string(row.total_bytes));
+        differ(text_of(key) + ": counted " + std::to_string(counted.live_bytes) + " of " +
+               std::to_string(counted.total_bytes) + " bytes live, noted " +
+               std::to_string(row.live_bytes) + " of " + std::to_string(row.total_bytes));
       SQ_TRY(const auto stored,
              view_.get(Family::kSegments, format::segment_key(key.segment, key.generation)));
       if (!stored || *stored != format::encode(row))
-        return wrong(text_of(key) + ": counters not as stored");
+        differ(text_of(key) + ": counters not as stored");
+      if (impl_.dead.contains(key) != (row.live_bytes == 0))
+        differ(text_of(key) + ": not listed as what its counter says");
     }
     for (const auto& [key, row] : counted_) {
       if (!impl_.segments.contains(key) && row != format::SegmentRow{})
-        return wrong(text_of(key) + ": in use without counters");
+        differ(text_of(key) + ": in use without counters");
     }
     return {};
   }
@@ -175,13 +184,21 @@ class Checker {
   std::array<std::size_t, kFamilies> entries_{};
   std::string stripe_key_;
   format::StripeDescriptor stripe_;
+  std::size_t named_max_, found_ = 0;
+  std::vector<std::string> named_;
 };
 
 }  // namespace
 
-Result<> Index::check() const {
+Result<std::vector<std::string>> Index::differences(std::size_t named_max) const {
   if (impl_->broken) return *impl_->broken;
-  return Checker(*impl_).run();
+  return Checker(*impl_, named_max).run();
+}
+
+Result<> Index::check() const {
+  SQ_TRY(const auto found, differences(1));
+  if (!found.empty()) return Error{Code::kCorrupt, found.front()};
+  return {};
 }
 
 }  // namespace square::index

@@ -41,6 +41,7 @@ Result<> Index::Impl::load() {
     SQ_TRY(const auto segment, format::parse_segment_key(key));
     const SegmentKey known{segment.first, segment.second};
     SQ_TRY(segments[known], format::decode_segment_row(value));
+    if (segments[known].live_bytes == 0) dead.insert(known);
     return true;
   });
 }

@@ -126,9 +126,22 @@ class Index {
                                                               std::uint32_t stripe_block) const;
   Result<std::vector<format::StripeDescriptor>> stripes_in(SegmentId segment) const;
   Result<std::vector<SegmentUse>> segment_uses() const;
+  // Those with stripes and without live bytes, in every use: what might be free. Costs what it
+  // returns.
+  std::vector<SegmentId> dead_segments() const;
   // Extents with a place in that segment that a mapping still names: what the cleaner must move and
   // what forbids freeing. Looks each extent of the segment up by identity.
   Result<std::vector<format::MovedExtent>> live_extents(SegmentId segment) const;
+  // The same for stripes that somebody else names.
+  Result<std::vector<format::MovedExtent>> live_extents(
+      std::span<const format::StripeDescriptor> stripes) const;
+  // Ranges of content that a mapping, present or history, finds in that extent of that stripe.
+  struct Use {
+    std::optional<Sequence> snapshot;  // absent: the present
+    std::uint64_t offset = 0, length = 0;
+  };
+  Result<std::vector<Use>> uses_of(const format::StripeDescriptor& stripe,
+                                   const format::StripeExtent& extent) const;
   // Drops the descriptors and counters of a segment that is free. Errors: kConflict when a mapping
   // still names it (nothing is done then).
   Result<> forget_segment(SegmentId segment);
@@ -137,7 +150,10 @@ class Index {
   Result<> for_each_stripe(const std::function<void(const format::StripeDescriptor&)>& visit) const;
 
   // Every internal relation: pieces do not overlap, live bytes as counted, written ranges mapped,
-  // each placed extent's stripe known. The message names the first difference.
+  // each placed extent's stripe known. Names each difference, up to `named_max`; what follows is
+  // not looked at. Errors: what could not be read at all.
+  Result<std::vector<std::string>> differences(std::size_t named_max) const;
+  // The first of them as an error.
   Result<> check() const;
 
   Kv& kv();

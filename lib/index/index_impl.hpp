@@ -82,6 +82,7 @@ class Index::Impl {
   Result<> add_stripes(Batch& batch, std::span<const format::StripeDescriptor> stripes);
   Result<bool> move_extent(Batch& batch, const format::MovedExtent& moved);
   Result<> put_counters(Batch& batch);
+  bool has_live_bytes(SegmentId segment) const;
   Result<> drop_stripes(Batch& batch, const std::string& prefix);
   Result<> find_live(Batch& view, const format::StripeDescriptor& stripe,
                      const format::StripeExtent& extent, std::vector<format::MovedExtent>& live);
@@ -95,6 +96,7 @@ class Index::Impl {
   std::map<GroupId, GroupState> groups;
   std::map<std::uint16_t, format::LanePoint> lanes;
   std::map<SegmentKey, format::SegmentRow> segments;
+  std::set<SegmentKey> dead;  // of these, the ones without live bytes
   std::optional<Error> broken;
 };
 

@@ -6,6 +6,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/metadata.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 #include <rocksdb/table_properties.h>
 #include <rocksdb/write_buffer_manager.h>
@@ -163,11 +164,12 @@ class RocksExport : public KvExport {
     SQ_TRY(auto keys, table_keys());
     for (const auto& file : live) {
       if (file.file_type == rocksdb::kTableFile) {
-        const auto key = keys.find(file.relative_filename);
-        if (key == keys.end())
-          return Error{Code::kIo, "index file " + file.relative_filename + " has no identity"};
+        auto& key = keys[file.relative_filename];
+        if (key.empty()) {
+          SQ_TRY(key, ask_table(file.relative_filename));
+        }
         files_.push_back(
-            {file.relative_filename, key->second + "-" + std::to_string(file.size), file.size});
+            {file.relative_filename, key + "-" + std::to_string(file.size), file.size});
       } else if (file.file_type == rocksdb::kCurrentFile ||
                  file.file_type == rocksdb::kDescriptorFile) {
         SQ_TRY(add_small(file));
@@ -194,10 +196,21 @@ class RocksExport : public KvExport {
       rocksdb::TablePropertiesCollection tables;
       SQ_TRY(to_result(open_->db->GetPropertiesOfAllTables(family, &tables), "index tables"));
       for (const auto& [path, table] : tables)
-        keys[path.substr(path.rfind('/') + 1)] =
-            table->db_session_id + "-" + std::to_string(table->orig_file_number);
+        keys[path.substr(path.rfind('/') + 1)] = identity_of(*table);
     }
     return keys;
+  }
+  static std::string identity_of(const rocksdb::TableProperties& table) {
+    return table.db_session_id + "-" + std::to_string(table.orig_file_number);
+  }
+  // A compaction may have replaced a file since it was listed. It is still there, for files are
+  // held.
+  Result<std::string> ask_table(const std::string& name) {
+    rocksdb::Options options;
+    options.env = open_->shared->env;
+    rocksdb::SstFileReader reader(options);
+    SQ_TRY(to_result(reader.Open(open_->shared->folder + "/" + name), "identity of " + name));
+    return identity_of(*reader.GetTableProperties());
   }
   Result<> add_small(const rocksdb::LiveFileStorageInfo& file) {
     auto content = file.replacement_contents;
@@ -322,6 +335,13 @@ class RocksImport : public KvFactory::Import {
   Result<> put(const std::string& name, std::uint64_t offset, Bytes bytes) override {
     if (name.empty() || name.find('/') != std::string::npos)
       return Error{Code::kInvalid, "name of an imported file: " + name};
+    // Only CURRENT makes the folder a database: it comes last, when everything else is durable.
+    if (name == kCurrent) {
+      if (offset != current_.size())
+        return Error{Code::kInvalid, "imported file " + name + " must be put from front to back"};
+      current_.append(as_text(bytes));
+      return {};
+    }
     auto& file = files_[name];
     if (!file.writer) {
       const auto path = shared_->folder + "/" + name;
@@ -339,6 +359,12 @@ class RocksImport : public KvFactory::Import {
       SQ_TRY(to_result(file.writer->Close(), "close " + name));
     }
     files_.clear();
+    if (!current_.empty()) {
+      SQ_TRY(sync_folder());
+      const auto path = shared_->folder + "/" + kCurrent;
+      SQ_TRY(to_result(rocksdb::WriteStringToFile(shared_->env, current_, path, true),
+                       "write " + path));
+    }
     auto kv = open_db(shared_, false);
     // Without its CURRENT the folder is no database: the files are not what an export gave.
     if (!kv.ok() && kv.code() != Code::kIo)
@@ -351,8 +377,16 @@ class RocksImport : public KvFactory::Import {
     std::unique_ptr<rocksdb::WritableFile> writer;
     std::uint64_t size = 0;
   };
+  Result<> sync_folder() {
+    std::unique_ptr<rocksdb::Directory> folder;
+    SQ_TRY(to_result(shared_->env->NewDirectory(shared_->folder, &folder), "open the folder"));
+    return to_result(folder->Fsync(), "sync the folder");
+  }
+
+  static constexpr const char* kCurrent = "CURRENT";
   std::shared_ptr<Shared> shared_;
   std::map<std::string, File> files_;
+  std::string current_;
 };
 
 }  // namespace

@@ -69,6 +69,10 @@ Result<> Index::Impl::put_counters(Batch& batch) {
                                        std::to_string(key.segment.value) + " than were mapped"};
     row.live_bytes += static_cast<std::uint64_t>(delta.live);
     row.total_bytes += static_cast<std::uint64_t>(delta.total);
+    if (row.live_bytes == 0)
+      dead.insert(key);
+    else
+      dead.erase(key);
     batch.put(Family::kSegments, format::segment_key(key.segment, key.generation),
               format::encode(row));
   }
@@ -83,6 +87,7 @@ Result<> Index::Impl::put_counters(Batch& batch) {
       const auto prefix = format::segment_key(older->first.segment, older->first.generation);
       SQ_TRY(drop_stripes(batch, prefix));
       batch.erase(Family::kSegments, prefix);
+      dead.erase(older->first);
       older = segments.erase(older);
     }
   }
@@ -154,13 +159,59 @@ Result<std::vector<SegmentUse>> Index::segment_uses() const {
   return uses;
 }
 
+bool Index::Impl::has_live_bytes(SegmentId segment) const {
+  for (auto use = segments.lower_bound(SegmentKey{segment, {}});
+       use != segments.end() && use->first.segment == segment; ++use)
+    if (use->second.live_bytes != 0) return true;
+  return false;
+}
+
+std::vector<SegmentId> Index::dead_segments() const {
+  std::vector<SegmentId> ids;
+  for (const auto& key : impl_->dead) {
+    const bool again = !ids.empty() && ids.back() == key.segment;
+    if (!again && !impl_->has_live_bytes(key.segment)) ids.push_back(key.segment);
+  }
+  return ids;
+}
+
 Result<std::vector<format::MovedExtent>> Index::live_extents(SegmentId segment) const {
   SQ_TRY(const auto stripes, stripes_in(segment));
+  return live_extents(stripes);
+}
+
+Result<std::vector<format::MovedExtent>> Index::live_extents(
+    std::span<const format::StripeDescriptor> stripes) const {
+  if (impl_->broken) return *impl_->broken;
   std::vector<format::MovedExtent> live;
   Batch view(*impl_->kv);
   for (const auto& stripe : stripes)
     for (const auto& extent : stripe.extents) SQ_TRY(impl_->find_live(view, stripe, extent, live));
   return live;
+}
+
+Result<std::vector<Index::Use>> Index::uses_of(const format::StripeDescriptor& stripe,
+                                               const format::StripeExtent& extent) const {
+  if (impl_->broken) return *impl_->broken;
+  std::vector<Use> uses;
+  const auto* group = impl_->find_group(extent.group);
+  if (!group) return uses;
+  Batch view(*impl_->kv);
+  const auto collect = [&](const Table& table, std::optional<Sequence> snapshot) -> Result<> {
+    SQ_TRY(const auto found,
+           view.overlapping(table, extent.offset, extent.offset + extent.plain_bytes));
+    for (const auto& range : found) {
+      const auto& ref = range.mapping.extent;
+      if (range.mapping.hole || ref.id != extent.id || !lies_in(ref.place, stripe)) continue;
+      uses.push_back({snapshot, range.offset, range.length});
+    }
+    return {};
+  };
+  SQ_TRY(collect(Table::present(extent.group, extent.volume), std::nullopt));
+  for (const auto& snapshot : group->snapshots)
+    SQ_TRY(collect(Table::history(extent.group, snapshot.id.sequence, extent.volume),
+                   snapshot.id.sequence));
+  return uses;
 }
 
 Result<> Index::forget_segment(SegmentId segment) {
@@ -175,6 +226,8 @@ Result<> Index::forget_segment(SegmentId segment) {
   return impl_->change([&](Batch& batch) -> Result<> {
     for (auto use = begin; use != end; ++use)
       batch.erase(Family::kSegments, format::segment_key(segment, use->first.generation));
+    impl_->dead.erase(impl_->dead.lower_bound(SegmentKey{segment, {}}),
+                      impl_->dead.lower_bound(SegmentKey{segment.next(), {}}));
     segments.erase(begin, end);
     return impl_->drop_stripes(batch, format::stripe_prefix(segment));
   });

@@ -18,6 +18,8 @@ struct Append {
   std::uint64_t size;
   Reserve reserve;
   std::uint64_t number = 0;
+  std::uint64_t asks_bytes = 0;      // of the ring, for a record that comes later; carries none
+  std::uint64_t promised_bytes = 0;  // of the ring, given to this record before
   Result<LanePosition> result{LanePosition()};
   env::Event done;
 };
@@ -51,7 +53,7 @@ class AppendQueue {
   bool empty() const { return front(kNoneBlocked) == nullptr; }
 
  private:
-  std::array<std::deque<AppendPtr>, 4> queues_;
+  std::array<std::deque<AppendPtr>, 5> queues_;
   std::uint64_t number_ = 0;
 };
 

@@ -44,18 +44,46 @@ Async<LanePosition> wait_for(AppendPtr append) {
   co_return std::move(append->result);
 }
 
-Async<LanePosition> refuse(Error error) { co_return error; }
+Async<std::uint64_t> wait_for_room(AppendPtr append) {
+  co_await append->done.wait();
+  SQ_CO_TRY(append->result);
+  co_return append->asks_bytes;
+}
+
+template <class T>
+Async<T> refuse(Error error) {
+  co_return error;
+}
 
 }  // namespace
 
-Async<LanePosition> Lane::Impl::append(BufferChain record, Reserve reserve) {
+Async<LanePosition> Lane::Impl::append(BufferChain record, Reserve reserve,
+                                       std::uint64_t promised_bytes) {
   if (total_size(record) > core_.record_bytes_max())
-    return refuse({Code::kInvalid, named("record larger than a batch may be")});
-  if (!serving()) return refuse(unavailable());
+    return refuse<LanePosition>({Code::kInvalid, named("record larger than a batch may be")});
+  if (!serving()) return refuse<LanePosition>(unavailable());
   auto append = std::make_shared<Append>(loop_, std::move(record), reserve);
+  append->promised_bytes = promised_bytes;
   queue_.push(append);
   work_.set();
   return wait_for(std::move(append));
+}
+
+Async<std::uint64_t> Lane::Impl::reserve(std::uint64_t first_bytes, std::uint64_t second_bytes) {
+  if (std::max(first_bytes, second_bytes) > core_.record_bytes_max())
+    return refuse<std::uint64_t>({Code::kInvalid, named("room for more than a batch may have")});
+  if (!serving()) return refuse<std::uint64_t>(unavailable());
+  auto append = std::make_shared<Append>(loop_, BufferChain{}, Reserve::kOrdinary);
+  append->asks_bytes = LaneCore::alone_bytes(first_bytes);
+  if (second_bytes > 0) append->asks_bytes += LaneCore::alone_bytes(second_bytes);
+  queue_.push(append);
+  work_.set();
+  return wait_for_room(std::move(append));
+}
+
+void Lane::Impl::give_back(std::uint64_t promised_bytes) {
+  core_.redeem(promised_bytes);
+  work_.set();
 }
 
 Task<void> Lane::Impl::run_pump() {
@@ -68,33 +96,57 @@ Task<void> Lane::Impl::run_pump() {
   }
 }
 
+namespace {
+
+std::uint64_t batch_bytes(std::uint64_t body_bytes) {
+  return align_up(format::kJournalHeaderBytes + body_bytes, kBlockBytes);
+}
+
+}  // namespace
+
 Lane::Impl::Plan Lane::Impl::plan_batch() {
   Plan plan;
   std::uint64_t body_bytes = 0;
   auto blocked = AppendQueue::kNoneBlocked;
   const auto to_ring_end = core_.bytes_to_ring_end();
+  const auto block = [&](const Append& append) {
+    SQ_PROBE("journal append waits for room");
+    blocked = static_cast<int>(append.reserve);
+    plan.blocked = true;
+  };
   while (const auto* append = queue_.front(blocked)) {
+    if (append->asks_bytes > 0) {
+      const auto planned = plan.records.empty() ? 0 : batch_bytes(body_bytes);
+      if (!core_.can_promise(append->asks_bytes, planned)) {
+        block(*append);
+        continue;
+      }
+      core_.promise(append->asks_bytes);
+      queue_.take(*append)->done.set();
+      continue;
+    }
     const auto body = body_bytes + format::journal_record_bytes(append->size);
-    const auto length = align_up(format::kJournalHeaderBytes + body, kBlockBytes);
+    const auto length = batch_bytes(body);
     if (length > core_.batch_bytes_max()) break;
     const bool over_end = length > to_ring_end;
     if (over_end && !plan.records.empty()) break;
-    if (!core_.fits(length + (over_end ? to_ring_end : 0), append->reserve)) {
-      SQ_PROBE("journal append waits for room");
-      blocked = static_cast<int>(append->reserve);
-      plan.blocked = true;
+    const bool promised = append->reserve == Reserve::kPromised;
+    if (!promised && !core_.fits(length + (over_end ? to_ring_end : 0), append->reserve)) {
+      block(*append);
       continue;
     }
     plan.filler = over_end;
     if (over_end) break;
     body_bytes = body;
     plan.records.push_back(queue_.take(*append));
+    core_.redeem(plan.records.back()->promised_bytes);
   }
   return plan;
 }
 
 bool Lane::Impl::start_next_batch() {
   auto plan = plan_batch();
+  waits_for_room_ = plan.blocked;
   if (!plan.records.empty()) {
     start_batch(std::move(plan.records), 0);
   } else if (plan.filler) {
@@ -123,6 +175,7 @@ void Lane::Impl::start_batch(std::vector<AppendPtr> appends, std::uint32_t fille
 }
 
 Task<void> Lane::Impl::run_batch(InFlightPtr batch) {
+  const Busy busy(core_.config().activities, Activity::kJournal);
   while (!batch->durable && !halted_) {
     batch->changed.reset();
     const auto live = live_slots();
@@ -289,8 +342,29 @@ void Lane::start(Epoch epoch, std::function<void(const DurableRecord&)> on_durab
   impl_->start(epoch, std::move(on_durable));
 }
 Async<LanePosition> Lane::append(BufferChain record, Reserve reserve) {
-  return impl_->append(std::move(record), reserve);
+  SQ_CHECK(reserve != Reserve::kPromised, "a promise is redeemed with its Room");
+  return impl_->append(std::move(record), reserve, 0);
 }
+Lane::Room::~Room() {
+  if (lane_ != nullptr) lane_->impl_->give_back(bytes_);
+}
+Async<Lane::Room> Lane::reserve(std::uint64_t record_bytes) {
+  SQ_CO_TRY(const auto bytes, co_await impl_->reserve(record_bytes));
+  co_return Room(*this, bytes);
+}
+Async<std::pair<Lane::Room, Lane::Room>> Lane::reserve(std::uint64_t first_bytes,
+                                                       std::uint64_t second_bytes) {
+  SQ_CO_TRY(const auto bytes, co_await impl_->reserve(first_bytes, second_bytes));
+  const auto first = LaneCore::alone_bytes(first_bytes);
+  co_return std::pair(Room(*this, first), Room(*this, bytes - first));
+}
+Async<LanePosition> Lane::append(BufferChain record, Room room) {
+  SQ_CHECK(room.lane_ == this && LaneCore::alone_bytes(total_size(record)) <= room.bytes_,
+           "a record without the room that it was promised");
+  room.lane_ = nullptr;
+  return impl_->append(std::move(record), Reserve::kPromised, room.bytes_);
+}
+bool Lane::waits_for_room() const { return impl_->waits_for_room(); }
 void Lane::set_tail(LanePosition tail) { impl_->set_tail(tail); }
 void Lane::tail_is_in_checkpoint(LanePosition tail) { impl_->tail_is_in_checkpoint(tail); }
 void Lane::slot_lost(Slot slot) { impl_->slot_lost(slot); }

@@ -18,8 +18,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "base/activity.hpp"
 #include "env/env.hpp"
 #include "env/sync.hpp"
 #include "format/types.hpp"
@@ -46,11 +48,13 @@ struct LaneConfig {
   std::uint8_t copies = 3;                   // m + 1
   std::uint32_t batch_bytes_max = 2u << 20;  // also bounds one record, less 4 KiB
   std::uint32_t batches_in_flight_max = 4;
+  ActivitiesPtr activities{};  // counts the batches in flight
 };
 
 // What is kept back of the ring: an ordinary append waits (never fails) once only the reserves of
 // the others are left, so that placements, tails and term marks always fit.
-enum class Reserve : std::uint8_t { kOrdinary, kPlacement, kTail, kTermMark };
+// kPromised is what Lane::append() uses for a record that has its room already.
+enum class Reserve : std::uint8_t { kOrdinary, kPlacement, kTail, kTermMark, kPromised };
 
 struct DurableRecord {
   LanePosition position;  // of its batch
@@ -100,6 +104,33 @@ class Lane {
   // Errors: kUnavailable after stop() or halt: the outcome is unknown until the next recovery;
   // kInvalid when it is larger than record_bytes_max().
   Async<LanePosition> append(BufferChain record, Reserve reserve = Reserve::kOrdinary);
+
+  // Room for one record that comes later, kept from everybody else until then. Dies before the
+  // Lane.
+  class Room {
+   public:
+    Room() = default;
+    Room(Room&& other) noexcept
+        : lane_(std::exchange(other.lane_, nullptr)), bytes_(other.bytes_) {}
+    Room& operator=(Room&&) = delete;
+    ~Room();
+
+   private:
+    friend class Lane;
+    Room(Lane& lane, std::uint64_t bytes) : lane_(&lane), bytes_(bytes) {}
+    Lane* lane_ = nullptr;
+    std::uint64_t bytes_ = 0;  // of the ring
+  };
+  // Waits for room for a record of up to `record_bytes` as an ordinary append of that size would,
+  // among them in the order of the calls. Who must not come behind records that wait for him takes
+  // his room before they take theirs. Errors: as append().
+  Async<Room> reserve(std::uint64_t record_bytes);
+  // For two records, at one moment.
+  Async<std::pair<Room, Room>> reserve(std::uint64_t first_bytes, std::uint64_t second_bytes);
+  // As append(), and never waits for room. The record is not larger than was reserved.
+  Async<LanePosition> append(BufferChain record, Room room);
+  // Somebody waits for room: a tail that moves would help.
+  bool waits_for_room() const;
 
   // Nothing below `tail` is needed any more (its effect is in a flushed checkpoint, or a later
   // durable record stands for it). Takes effect for reuse once a later batch that names it is

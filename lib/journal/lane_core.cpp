@@ -43,7 +43,29 @@ std::uint64_t LaneCore::kept_back(Reserve reserve) const {
 }
 
 bool LaneCore::fits(std::uint64_t bytes, Reserve reserve) const {
-  return used_bytes() + bytes + kept_back(reserve) <= config_.ring_bytes;
+  return used_bytes() + promised_bytes_ + promised_bytes_max_ + bytes + kept_back(reserve) <=
+         config_.ring_bytes;
+}
+
+std::uint64_t LaneCore::alone_bytes(std::uint64_t record_bytes) {
+  return align_up(format::kJournalHeaderBytes + format::journal_record_bytes(record_bytes),
+                  kBlockBytes);
+}
+
+bool LaneCore::can_promise(std::uint64_t bytes, std::uint64_t planned_bytes) const {
+  const auto filler_more = std::max(bytes, promised_bytes_max_) - promised_bytes_max_;
+  return fits(planned_bytes + bytes + filler_more, Reserve::kOrdinary);
+}
+
+void LaneCore::promise(std::uint64_t bytes) {
+  promised_bytes_ += bytes;
+  promised_bytes_max_ = std::max(promised_bytes_max_, bytes);
+}
+
+void LaneCore::redeem(std::uint64_t bytes) {
+  SQ_CHECK(bytes <= promised_bytes_, "room of the journal was given back twice");
+  promised_bytes_ -= bytes;
+  if (promised_bytes_ == 0) promised_bytes_max_ = 0;
 }
 
 std::uint64_t LaneCore::bytes_to_ring_end() const {

@@ -11,6 +11,11 @@
 //   kPlacement    and tails:   1/64 of the ring, at least 8 KiB
 //   kOrdinary     and placements: 1/4 of the ring
 //
+// Room may be promised to a record that comes later (`promise`). Nobody else gets it, nor what the
+// largest of these records may need in front of it for a filler: the ring's end can come before any
+// of them, but only once until as many bytes as the ring has were appended, all by others, who
+// leave both alone. So what has a promise never waits.
+//
 // A term mark takes 4 KiB: a ring of 64 MiB stands 512 restarts that come no further than that.
 // A tail batch takes 4 KiB and frees at least that much. A batch takes at most a quarter of the
 // ring, so one always fits when everything before it is forgotten, with a filler before it.
@@ -57,6 +62,12 @@ class LaneCore {
   std::uint64_t kept_back(Reserve reserve) const;
   bool fits(std::uint64_t bytes, Reserve reserve) const;
   std::uint64_t bytes_to_ring_end() const;
+  // What a record takes at most when it stands in a batch of its own.
+  static std::uint64_t alone_bytes(std::uint64_t record_bytes);
+  // Whether `bytes` can be promised once `planned_bytes` more are appended.
+  bool can_promise(std::uint64_t bytes, std::uint64_t planned_bytes) const;
+  void promise(std::uint64_t bytes);
+  void redeem(std::uint64_t bytes);
 
   // ---- batches
   // The header of the batch that comes next; the encoder fills in the rest.
@@ -101,6 +112,8 @@ class LaneCore {
   LanePosition reusable_;
   LanePosition told_;  // highest tail in any batch made
   std::optional<LanePosition> held_;
+  std::uint64_t promised_bytes_ = 0;
+  std::uint64_t promised_bytes_max_ = 0;  // the largest since nothing was promised
 };
 
 }  // namespace square::journal

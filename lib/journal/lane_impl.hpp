@@ -20,7 +20,11 @@ class Lane::Impl {
   Async<RecoveredLane> recover(LanePoint tail);
   Async<> restore_copies();
   void start(Epoch epoch, std::function<void(const DurableRecord&)> on_durable);
-  Async<LanePosition> append(BufferChain record, Reserve reserve);
+  Async<LanePosition> append(BufferChain record, Reserve reserve, std::uint64_t promised_bytes);
+  Async<std::uint64_t> reserve(std::uint64_t first_bytes,
+                               std::uint64_t second_bytes = 0);  // what it takes of the ring
+  void give_back(std::uint64_t promised_bytes);
+  bool waits_for_room() const { return waits_for_room_; }
   void set_tail(LanePosition tail);
   void tail_is_in_checkpoint(LanePosition tail);
   void slot_lost(Slot slot);
@@ -107,6 +111,7 @@ class Lane::Impl {
   Stats stats_;
 
   AppendQueue queue_;
+  bool waits_for_room_ = false;
   std::deque<InFlightPtr> in_flight_;
   env::Event work_;  // for the pump: appends, room, a batch less in flight
 

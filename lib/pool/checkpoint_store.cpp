@@ -190,7 +190,7 @@ std::vector<format::StripeDescriptor> CheckpointStore::stripes_in(SegmentId segm
 
 std::uint32_t CheckpointStore::piece_bytes() const {
   const auto& geometry = members_->geometry();
-  const auto live = members_->live_slots().size();
+  const auto live = members_->writable_slots().size();
   const auto k = live > geometry.m ? std::min<std::size_t>(live - geometry.m, geometry.k) : 1;
   return static_cast<std::uint32_t>(k) * strip_blocks_max(geometry) * kBlockBytes;
 }
@@ -201,6 +201,7 @@ Async<> CheckpointStore::write(Checkpoint checkpoint, Pool::ReadFile read) {
     co_return Error{Code::kInvalid, "a checkpoint's header is at most 64 KiB"};
   if (newest_ && checkpoint.id <= newest_->ref.id)
     co_return Error{Code::kInvalid, "a checkpoint must be newer than the one before it"};
+  SQ_CO_TRY(check_members());
   const auto begun = segments_->checkpoint_begins();
   Stripes written;
   auto kept = co_await store_all(std::move(checkpoint), read, begun, written);
@@ -218,11 +219,21 @@ Async<> CheckpointStore::write(Checkpoint checkpoint, Pool::ReadFile read) {
     newest_ = std::move(kept).value();
   }
   for (const auto& stripe : written) stripes_.forget(key_of(stripe));
-  if (!labelled.ok()) co_return labelled;
+  if (!labelled.ok()) {
+    SQ_CO_TRY(check_members());
+    co_return labelled;
+  }
   if (!kept.ok()) co_return std::move(kept).error().context("write checkpoint");
   free_unnamed();
   segments_->checkpoint_done(begun);
   co_return Result<>();
+}
+
+// Labels that name a newer checkpoint would make strangers of the disks that are away.
+Result<> CheckpointStore::check_members() const {
+  if (members_->whole_count() >= members_->geometry().k) return {};
+  return Error{Code::kUnavailable,
+               "more than m members are away: no checkpoint is made until they are back"};
 }
 
 Async<CheckpointStore::Kept> CheckpointStore::store_all(Checkpoint checkpoint,
@@ -234,7 +245,7 @@ Async<CheckpointStore::Kept> CheckpointStore::store_all(Checkpoint checkpoint,
   kept.manifest.header = std::move(checkpoint.header);
   const auto sparse = mostly_dead();
   const auto m = members_->geometry().m;
-  const bool enough = members_->live_slots().size() > m;
+  const bool enough = members_->writable_slots().size() > m;
   const auto lies_badly = [&](const format::ManifestFile& file) {
     return std::ranges::any_of(file.stripes, [&](const auto& piece) {
       return std::ranges::find(sparse, piece.stripe.segment) != sparse.end() ||
@@ -304,10 +315,10 @@ Async<format::CheckpointRef> CheckpointStore::store_manifest(format::CheckpointM
   co_return std::move(ref);
 }
 
-// A member that dies meanwhile costs another try with the members that are left.
+// A member that dies or is late meanwhile costs another try with the members that are left.
 Async<format::StripeDescriptor> CheckpointStore::store_stripe(Buffer bytes, Stripes& written) {
   for (;;) {
-    const auto live = members_->live_slots().size();
+    const auto live = members_->writable_slots().size();
     std::vector<StripeItem> items(1);
     items[0].bytes.push_back(bytes);
     auto stripe = co_await stripes_.write(StripeClass::kIndex, std::move(items));
@@ -315,7 +326,7 @@ Async<format::StripeDescriptor> CheckpointStore::store_stripe(Buffer bytes, Stri
       written.push_back(stripe->stripe);
       co_return std::move(stripe->stripe);
     }
-    if (stripe.code() != Code::kIo || members_->live_slots().size() >= live)
+    if (stripe.code() != Code::kIo || members_->writable_slots().size() >= live)
       co_return std::move(stripe).error();
     SQ_PROBE("a checkpoint stripe was written again without a lost member");
   }

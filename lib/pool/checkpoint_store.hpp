@@ -50,6 +50,7 @@ class CheckpointStore {
   std::vector<SegmentId> mostly_dead() const;
   std::uint32_t piece_bytes() const;
   void free_unnamed();
+  Result<> check_members() const;
   template <class Visit>
   void for_each_stripe(const Kept& kept, Visit visit) const;
 

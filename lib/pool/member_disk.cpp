@@ -3,25 +3,43 @@
 #include "base/planted.hpp"
 
 namespace square::pool {
+namespace {
+
+// A request that was not answered in time has failed like any other: whoever asked goes on without
+// the disk, and needs no case of its own.
+Result<> as_io(Result<> result) {
+  if (result.ok() || result.code() != Code::kTimeout) return result;
+  return Error{Code::kIo, std::move(result).error().message};
+}
+
+}  // namespace
 
 Async<> MemberDisk::read(std::uint64_t offset, Buffer into) {
   if (failed_) co_return dead();
   const auto self = shared_from_this();
+  const auto size = into.size();
+  const auto began = loop_.now();
   auto result = co_await disk_->read(offset, std::move(into));
+  times_.note(RequestKind::kRead, size, loop_.now() - began);
   if (result.ok()) co_return failed_ ? Result<>(dead()) : Result<>();
   ++read_errors;
   if (disk_->failed() || result.code() == Code::kTimeout) fail("read: " + result.error().message);
-  co_return std::move(result).context("disk " + path());
+  co_return as_io(std::move(result)).context("disk " + path());
 }
 
 Async<> MemberDisk::write(std::uint64_t offset, BufferChain chain) {
   if (failed_) co_return dead();
   const auto self = shared_from_this();
+  const auto size = total_size(chain);
+  const auto began = loop_.now();
+  ++writes_in_flight_;
   auto result = co_await disk_->write(offset, std::move(chain));
+  --writes_in_flight_;
+  times_.note(RequestKind::kWrite, size, loop_.now() - began);
   if (result.ok()) co_return failed_ ? Result<>(dead()) : Result<>();
   ++write_errors;
   fail("write: " + result.error().message);
-  co_return std::move(result).context("disk " + path());
+  co_return as_io(std::move(result)).context("disk " + path());
 }
 
 Async<> MemberDisk::flush() {
@@ -53,13 +71,17 @@ Task<void> MemberDisk::run_flushes() {
 
 Async<> MemberDisk::flush_once() {
   if (failed_) co_return dead();
+  const auto began = loop_.now();
+  ++writes_in_flight_;
   auto result = co_await disk_->flush();
+  --writes_in_flight_;
+  times_.note(RequestKind::kFlush, 0, loop_.now() - began);
   if (!result.ok() && SQ_PLANTED("fsync_retried")) {
     ignore(result, "planted bug");
     co_return Result<>();
   }
   if (!result.ok()) ++write_errors;
-  co_return std::move(result).context("disk " + path());
+  co_return as_io(std::move(result)).context("disk " + path());
 }
 
 Task<void> MemberDisk::discard(std::uint64_t offset, std::uint64_t size) {

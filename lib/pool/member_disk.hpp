@@ -13,6 +13,7 @@
 #include "env/sync.hpp"
 #include "format/label.hpp"
 #include "pool/layout.hpp"
+#include "pool/usual_time.hpp"
 
 namespace square::pool {
 
@@ -50,6 +51,9 @@ class MemberDisk : public std::enable_shared_from_this<MemberDisk> {
 
   std::uint64_t read_errors = 0, write_errors = 0, corruptions = 0;
 
+  const RequestTimes& times() const { return times_; }
+  std::size_t writes_in_flight() const { return writes_in_flight_; }  // and flushes
+
  private:
   struct FlushRound {
     explicit FlushRound(env::Loop& loop) : done(loop) {}
@@ -64,6 +68,8 @@ class MemberDisk : public std::enable_shared_from_this<MemberDisk> {
   std::unique_ptr<env::Disk> disk_;
   bool failed_ = false;
   std::string why_;
+  RequestTimes times_;
+  std::size_t writes_in_flight_ = 0;
   bool flushing_ = false;
   std::shared_ptr<FlushRound> next_round_;
   env::Scope scope_;

@@ -12,6 +12,8 @@ using format::SlotState;
 
 namespace {
 
+constexpr std::int64_t kLagsFactor = 4;
+
 Async<> probe_one(MemberDiskPtr disk) {
   SQ_CO_TRY(co_await disk->check_path());
   const auto label = co_await disk->read_any_label();
@@ -34,7 +36,11 @@ Members::Members(env::Loop& loop, Membership membership, CellId cell, NodeId nod
       joining_(table_.size()),
       failed_(table_.size()),
       built_(table_.size(), std::vector<bool>(geometry_.chunks)),
-      label_mutex_(loop) {
+      slow_(table_.size(), geometry_.m),
+      seen_(table_.size()),
+      label_mutex_(loop),
+      lagging_written_(loop),
+      scope_(loop) {
   epoch = membership.epoch;
 }
 
@@ -47,6 +53,12 @@ std::vector<Slot> Members::live_slots() const {
   std::vector<Slot> slots;
   for (Slot slot; slot < slots_end(); slot = slot.next())
     if (live(slot)) slots.push_back(slot);
+  return slots;
+}
+
+std::vector<Slot> Members::writable_slots() const {
+  auto slots = live_slots();
+  std::erase_if(slots, [this](Slot slot) { return aside(slot); });
   return slots;
 }
 
@@ -97,6 +109,61 @@ std::optional<Slot> Members::slot_of(const MemberDisk& disk) const {
   return std::nullopt;
 }
 
+std::optional<env::Duration> Members::peers_usual(Slot slot, RequestKind kind,
+                                                  std::uint64_t size_bytes) const {
+  std::vector<const UsualTime*> peers;
+  for (const auto peer : live_slots())
+    if (peer != slot) peers.push_back(&disks_[peer.value]->times().of(kind, size_bytes));
+  return median_usual(peers);
+}
+
+bool Members::lags(Slot slot, RequestKind kind, std::uint64_t size_bytes) const {
+  const auto disk = live(slot);
+  const auto usual = peers_usual(slot, kind, size_bytes);
+  if (!disk || !usual) return false;
+  const auto& own = disk->times().of(kind, size_bytes);
+  return own.known() && own.high() > *usual * kLagsFactor;
+}
+
+bool Members::set_aside(Slot slot) {
+  if (!live(slot)) return true;
+  // As many copies and as much parity as ever must be had without it.
+  if (!aside(slot) && writable_slots().size() <= std::size_t{geometry_.m} + 1) return false;
+  return slow_.late(slot, loop_.now());
+}
+
+std::vector<Slot> Members::look_at_speed() {
+  std::vector<Slot> back;
+  const auto now = loop_.now();
+  for (const auto slot : live_slots()) {
+    slow_.look(slot, behind(slot), now);
+    if (!slow_.may_return(slot, now) || live(slot)->writes_in_flight() > 0) continue;
+    slow_.came_back(slot, now);
+    back.push_back(slot);
+  }
+  return back;
+}
+
+// By what it did since the last look; nothing when it did nothing that peers can be asked about.
+std::optional<bool> Members::behind(Slot slot) {
+  std::optional<bool> behind;
+  const auto& own = live(slot)->times();
+  for (const auto kind : {RequestKind::kRead, RequestKind::kWrite, RequestKind::kFlush}) {
+    for (std::size_t size_class = 0; size_class < RequestTimes::kClasses; ++size_class) {
+      const auto& time = own.at(kind, size_class);
+      if (!time.known() || time.samples() == seen_[slot.value].at(kind, size_class).samples())
+        continue;
+      std::vector<const UsualTime*> peers;
+      for (const auto peer : live_slots())
+        if (peer != slot) peers.push_back(&disks_[peer.value]->times().at(kind, size_class));
+      if (const auto usual = median_usual(peers))
+        behind = behind.value_or(false) || SlowCore::is_behind(time.high(), *usual);
+    }
+  }
+  seen_[slot.value] = own;
+  return behind;
+}
+
 std::optional<Slot> Members::note_failed(const MemberDisk& disk) {
   const auto slot = slot_of(disk);
   if (!slot) return std::nullopt;
@@ -105,6 +172,7 @@ std::optional<Slot> Members::note_failed(const MemberDisk& disk) {
                                 disk.read_errors, disk.write_errors, disk.corruptions};
   entry.state = SlotState::kFailed;
   changed_ = true;
+  slow_.forget(*slot);
   auto& seat = joining_[slot->value] ? joining_[slot->value] : disks_[slot->value];
   retired_.push_back(std::exchange(seat, nullptr));
   return slot;
@@ -112,6 +180,8 @@ std::optional<Slot> Members::note_failed(const MemberDisk& disk) {
 
 void Members::take_slot(Slot slot, MemberDiskPtr spare) {
   SQ_CHECK(!live(slot) && !joining(slot), "a slot was given away while its disk is good");
+  slow_.forget(slot);
+  seen_[slot.value] = {};
   std::erase(spares_, spare);
   table_[slot.value] = {spare->label.disk, SlotState::kRebuilding};
   built_[slot.value].assign(geometry_.chunks, false);
@@ -187,6 +257,7 @@ Async<> Members::write_labels() {
 Task<void> Members::write_round() {
   std::vector<MemberDiskPtr> disks;
   std::vector<format::Label> labels;
+  while (lagging_labels_ > 0) co_await lagging_written_.wait();
   for (const auto& disk : writable()) {
     auto label = label_for(*disk);
     label.sequence = disk->label.sequence;
@@ -194,11 +265,22 @@ Task<void> Members::write_round() {
         label == disk->label &&
         std::ranges::all_of(disk->label_copies, [&](auto copy) { return copy == label.sequence; });
     if (has_it) continue;
+    label_bytes_ += kLabelCopies * format::kLabelBytes;
+    const auto slot = slot_of(*disk);
+    if (slot && aside(*slot)) {
+      ++lagging_labels_;
+      scope_.spawn(write_lagging_label(disk, std::move(label)));
+      continue;
+    }
     disks.push_back(disk);
     labels.push_back(std::move(label));
   }
-  label_bytes_ += disks.size() * kLabelCopies * format::kLabelBytes;
   co_await pool::write_labels(loop_, std::move(disks), std::move(labels));
+}
+
+Task<void> Members::write_lagging_label(MemberDiskPtr disk, format::Label label) {
+  co_await pool::write_labels(loop_, {std::move(disk)}, {std::move(label)});
+  if (--lagging_labels_ == 0) lagging_written_.pulse();
 }
 
 Task<void> Members::probe() {

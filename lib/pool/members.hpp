@@ -7,6 +7,7 @@
 
 #include "pool/member_disk.hpp"
 #include "pool/membership.hpp"
+#include "pool/slow_core.hpp"
 
 namespace square::pool {
 
@@ -44,6 +45,8 @@ class Members {
   // Nothing where the slot is empty or its disk has failed.
   MemberDiskPtr live(Slot slot) const;
   std::vector<Slot> live_slots() const;
+  // Live, and not set aside: what new stripes and journal copies go to.
+  std::vector<Slot> writable_slots() const;
   std::vector<Slot> missing_slots() const;
   bool rebuilding(Slot slot) const;
   // Its disk has failed and note_failed() has not come yet.
@@ -62,6 +65,19 @@ class Members {
   const std::vector<std::optional<Failed>>& failures() const { return failed_; }
   const std::vector<format::SlotEntry>& table() const { return table_; }
   std::optional<Slot> slot_of(const MemberDisk& disk) const;
+  // What such a request usually takes the other members; nothing while too little is known.
+  std::optional<env::Duration> peers_usual(Slot slot, RequestKind kind,
+                                           std::uint64_t size_bytes) const;
+  // It usually takes several times as long as its peers.
+  bool lags(Slot slot, RequestKind kind, std::uint64_t size_bytes) const;
+
+  // ---- slow ones
+  bool aside(Slot slot) const { return slow_.aside(slot); }
+  // A request of it was late. False when its part cannot be taken by others.
+  bool set_aside(Slot slot);
+  // Once a second or so. Judges each member by its peers; returns those that take writes again.
+  std::vector<Slot> look_at_speed();
+  bool slow(Slot slot) const { return slow_.slow(slot); }
 
   // Fails every disk whose path names another file or whose labels cannot be read any more.
   Task<void> probe();
@@ -80,9 +96,12 @@ class Members {
   std::uint32_t epoch = 0;  // of the present serving term, else the last one that a label names
   // Raises the generation if there was a change, when every live disk has the label of the present
   // one: rounds that crashes cut short, one after another, leave no disk more than one behind. To
-  // every live disk that lacks it, one copy after the other. Errors: kIo when fewer than k members
-  // are whole; then nothing is written.
+  // every live disk that lacks it, one copy after the other. One that is set aside is not waited
+  // for before the next round: its label is at most one round behind, which is what a good disk may
+  // be after a crash. Errors: kIo when fewer than k members are whole; then nothing is written.
   Async<> write_labels();
+  // Own tasks are over. Nobody may call anything any more.
+  Task<void> join() { co_await scope_.join(); }
   std::uint64_t label_bytes_written() const { return label_bytes_; }
 
  private:
@@ -90,6 +109,8 @@ class Members {
   std::vector<MemberDiskPtr> writable() const;
   Task<void> write_round();
   Error too_few() const;
+  std::optional<bool> behind(Slot slot);
+  Task<void> write_lagging_label(MemberDiskPtr disk, format::Label label);
 
   env::Loop& loop_;
   Geometry geometry_;
@@ -106,8 +127,13 @@ class Members {
   std::vector<MemberDiskPtr> spares_;
   std::vector<Bystander> bystanders_;
   std::vector<MemberDiskPtr> retired_;
+  SlowCore slow_;
+  std::vector<RequestTimes> seen_;  // as of the last look
   env::Mutex label_mutex_;
+  std::size_t lagging_labels_ = 0;
+  env::Event lagging_written_;
   std::uint64_t label_bytes_ = 0;
+  env::Scope scope_;  // last: its tasks use all of the above
 };
 
 }  // namespace square::pool

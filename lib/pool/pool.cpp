@@ -1,5 +1,8 @@
 #include "pool/pool.hpp"
 
+#include <algorithm>
+#include <map>
+
 #include "pool/layout.hpp"
 #include "pool/pool_impl.hpp"
 
@@ -23,11 +26,24 @@ Pool::~Pool() = default;
 const Geometry& Pool::geometry() const { return impl_->members->geometry(); }
 PoolId Pool::id() const { return impl_->members->pool(); }
 PoolStatus Pool::status() const { return impl_->status(); }
+
+PoolRoom Pool::room() const {
+  const auto& segments = *impl_->segments;
+  const std::uint64_t chunk_bytes = segments.data_bytes_max();
+  PoolRoom room;
+  room.segments = segments.size();
+  room.segments_free = segments.count(SegmentTable::State::kFree);
+  room.capacity_bytes = geometry().k * chunk_bytes * room.segments;
+  room.segment_bytes = stripe_bytes_min() / kBlockBytes * chunk_bytes;
+  room.free_fresh_bytes = room.segment_bytes * segments.free_for(StripeClass::kFresh);
+  return room;
+}
+
 std::vector<DiskStatus> Pool::disks() const { return impl_->disks(); }
 
 // ---- journal areas
 
-std::vector<Slot> Pool::live_slots() const { return impl_->members->live_slots(); }
+std::vector<Slot> Pool::live_slots() const { return impl_->members->writable_slots(); }
 
 namespace {
 
@@ -51,7 +67,8 @@ Async<> Pool::write(Slot slot, std::uint64_t offset, BufferChain chain) {
   const auto disk = impl_->members->live(slot);
   if (!disk) co_return empty_slot(slot);
   impl_->journal_bytes_written += size;
-  co_return co_await disk->write(journal_offset(offset), std::move(chain));
+  auto write = disk->write(journal_offset(offset), std::move(chain));
+  co_return co_await impl_->prompt.run(slot, RequestKind::kWrite, size, std::move(write));
 }
 
 Async<> Pool::read(Slot slot, std::uint64_t offset, Buffer into) {
@@ -68,7 +85,7 @@ Async<> Pool::flush(Slot slot) {
   if (pass.refused()) co_return CallPass::refusal();
   const auto disk = impl_->members->live(slot);
   if (!disk) co_return empty_slot(slot);
-  co_return co_await disk->flush();
+  co_return co_await impl_->prompt.run(slot, RequestKind::kFlush, 0, disk->flush());
 }
 
 // ---- start
@@ -101,13 +118,20 @@ Async<> Pool::begin_epoch(std::uint32_t epoch) {
 
 Result<> Pool::adopt(const format::StripeDescriptor& stripe, bool indexed) {
   SQ_TRY(impl_->segments->adopt(stripe, StripeClass::kFresh));
-  if (!indexed) impl_->stripes.note_adopted(stripe);
+  if (!indexed)
+    impl_->stripes.note_adopted(stripe);
+  else if (impl_->segments->at(stripe.segment).generation == stripe.generation)
+    impl_->segments->note_indexed(stripe.segment);
   return {};
 }
 
 void Pool::serve(std::uint32_t epoch, StripeCatalog* catalog,
                  std::function<void(Slot)> on_slot_lost) {
   impl_->serve(epoch, catalog, std::move(on_slot_lost));
+}
+
+void Pool::on_slot_joined(std::function<void(Slot)> joined) {
+  impl_->on_slot_joined = std::move(joined);
 }
 
 // ---- stripes
@@ -121,10 +145,14 @@ Async<WrittenStripe> Pool::write_stripe(StripeClass kind, std::vector<StripeItem
 
 void Pool::forget_stripe(const format::StripeDescriptor& stripe) {
   impl_->stripes.forget(key_of(stripe));
+  impl_->summarize();
 }
 
 void Pool::stripe_is_indexed(const format::StripeDescriptor& stripe) {
+  if (impl_->stripes.current(stripe)) impl_->segments->note_indexed(stripe.segment);
+  if (const auto* written = impl_->stripes.written(key_of(stripe))) impl_->summaries.note(*written);
   impl_->stripes.forget(key_of(stripe));
+  impl_->summarize();
 }
 
 std::uint64_t Pool::stripe_bytes_max() const {
@@ -132,7 +160,7 @@ std::uint64_t Pool::stripe_bytes_max() const {
 }
 
 std::uint64_t Pool::stripe_bytes_min() const {
-  const auto live = impl_->members->live_slots().size();
+  const auto live = impl_->members->writable_slots().size();
   const std::size_t m = geometry().m, k = geometry().k;
   return (live > m ? std::min(live - m, k) : 1) * kBlockBytes;
 }
@@ -163,9 +191,90 @@ std::vector<SegmentId> Pool::closed_segments() const {
   return closed;
 }
 
+bool Pool::is_closed(SegmentId id) const {
+  const auto& segment = impl_->segments->at(id);
+  return segment.state == SegmentTable::State::kClosed && segment.kind != StripeClass::kIndex &&
+         !impl_->stripes.has_unindexed(id);
+}
+
+std::vector<SegmentId> Pool::barren_segments() const {
+  std::vector<SegmentId> barren;
+  for (const auto id : impl_->segments->unindexed_segments())
+    if (!impl_->stripes.has_unindexed(id)) barren.push_back(id);
+  return barren;
+}
+
 void Pool::release_segment(SegmentId segment) {
   impl_->stripes.segment_released(segment);
   impl_->segments->release(segment);
+  impl_->summaries.forget(segment);
+}
+
+// ---- segment summaries, and losses
+
+std::optional<SegmentView> Pool::segment(SegmentId id) const {
+  const auto& segments = *impl_->segments;
+  if (id.value >= segments.size() || !segments.in_use(id)) return std::nullopt;
+  const auto& segment = segments.at(id);
+  SegmentView view;
+  view.id = id;
+  view.generation = segment.generation;
+  view.kind = segment.kind;
+  view.k = segment.k;
+  view.m = segment.m;
+  view.slots = segment.slots;
+  view.closed = segment.state == SegmentTable::State::kClosed;
+  view.unindexed = impl_->stripes.has_unindexed(id);
+  view.summary = segment.summarized         ? SegmentView::Summary::kWritten
+                 : impl_->summaries.due(id) ? SegmentView::Summary::kDue
+                                            : SegmentView::Summary::kNone;
+  return view;
+}
+
+std::vector<Slot> Pool::slots_of(SegmentId id, std::uint32_t stripe_block) const {
+  return rotated(impl_->segments->at(id).slots, id, stripe_block);
+}
+
+Async<format::SegmentSummary> Pool::read_summary(SegmentId segment) {
+  const CallPass pass(impl_->gate);
+  if (pass.refused()) co_return CallPass::refusal();
+  co_return co_await impl_->summaries.read(segment);
+}
+
+std::vector<SegmentId> Pool::segments_with_losses() const {
+  const auto& segments = *impl_->segments;
+  std::map<SegmentId, std::size_t> damaged;  // strips of the worst stripe
+  for (const auto& [key, strips] : impl_->stripes.damaged_stripes())
+    damaged[key.segment] = std::max(damaged[key.segment], strips);
+  std::vector<SegmentId> found;
+  for (SegmentId id; id.value < segments.size(); id = id.next()) {
+    const auto& segment = segments.at(id);
+    if (!segments.in_use(id) || segment.kind == StripeClass::kIndex) continue;
+    const auto absent = std::ranges::count_if(
+        segment.slots, [&](Slot slot) { return !impl_->members->holder(slot, id); });
+    const auto rotten = damaged.find(id);
+    const auto gone = static_cast<std::size_t>(absent) +
+                      (rotten == damaged.end() ? std::size_t{0} : rotten->second);
+    if (gone > segment.m) found.push_back(id);
+  }
+  return found;
+}
+
+bool Pool::is_whole(const format::StripeDescriptor& stripe) const {
+  return std::ranges::all_of(stripe.slots, [&](Slot slot) {
+    return impl_->members->holder(slot, stripe.segment) != nullptr;
+  });
+}
+
+bool Pool::is_lost(const format::StripeDescriptor& stripe, std::uint32_t byte_offset,
+                   std::uint32_t size) const {
+  if (!impl_->stripes.current(stripe) || size == 0) return false;
+  const auto gone = impl_->stripes.gone(stripe);
+  if (std::ranges::count(gone, true) <= stripe.m) return false;
+  const auto strip_bytes = std::uint32_t{stripe.strip_blocks} * kBlockBytes;
+  for (auto i = byte_offset / strip_bytes; i <= (byte_offset + size - 1) / strip_bytes; ++i)
+    if (i < gone.size() && gone[i]) return true;
+  return false;
 }
 
 // ---- disks by hand, and repair
@@ -193,6 +302,7 @@ void Pool::before_rebuild(std::function<Task<void>()> wait) {
 }
 
 Result<> Pool::start_scrub(SegmentId from) { return impl_->start_scrub(from); }
+void Pool::cancel_scrub() { impl_->repair.cancel_scrub(); }
 void Pool::set_repair_pace(RepairPace pace) { impl_->repair.pace = pace; }
 
 Task<void> Pool::stop() { return impl_->stop(); }

@@ -18,6 +18,7 @@
 
 #include "env/env.hpp"
 #include "env/sync.hpp"
+#include "format/summary.hpp"
 #include "format/types.hpp"
 #include "journal/lane.hpp"
 
@@ -55,7 +56,9 @@ struct DiskStatus {
   DiskId id;
   std::string path;
   DiskState state = DiskState::kMissing;
-  std::string why;  // for failed, missing, foreign
+  std::string why;     // for failed, missing, foreign; for members that are slow or set aside
+  bool slow = false;   // its peers are many times faster, and have been for long
+  bool aside = false;  // it gets no new writes for now, because one was late
   std::uint64_t size_bytes = 0;
   std::uint64_t live_bytes = 0;  // of its chunks in use
   std::uint64_t read_errors = 0, write_errors = 0, corruptions = 0;
@@ -70,7 +73,9 @@ struct RepairStatus {
   std::uint64_t eta_s = 0;
   std::uint64_t pace_bytes_per_s = 0;  // what it is held to now; 0: nothing
   std::uint64_t stripes = 0, strips_written = 0, stripes_lost = 0;
-  SegmentId cursor;  // the next segment
+  bool complete = true;      // so far nothing was left out
+  SegmentId cursor;          // the next segment
+  std::uint64_t number = 0;  // of scrubs: counts those begun since open; tells one from the next
 };
 
 // A repair runs freely while clients are idle, and at the floor while they are not: it must end in
@@ -88,11 +93,24 @@ struct PoolStatus {
   std::uint64_t free_fresh_bytes = 0;  // of them, those that kFresh may take
   std::uint32_t segments_free = 0, segments_open = 0, segments_closed = 0;
   std::uint64_t corruptions_found = 0, corruptions_repaired = 0;
+  // Late reads that were raced with a reconstruction, those it won, and those it could not afford.
+  std::uint64_t races = 0, races_won = 0, races_refused = 0;
   // Disk bytes written since open, by purpose.
   std::uint64_t written_data_bytes = 0, written_parity_bytes = 0, written_journal_bytes = 0,
                 written_checkpoint_bytes = 0, written_label_bytes = 0, written_rebuild_bytes = 0;
+  std::uint64_t written_summary_bytes = 0;  // of the data and parity above
   std::uint64_t pool_generation = 0;
   RepairStatus rebuild, scrub;
+};
+
+// What every write and every round of cleaning asks: the same work for ten segments and ten
+// thousand.
+struct PoolRoom {
+  std::uint32_t segments = 0, segments_free = 0;
+  std::uint64_t capacity_bytes = 0;  // as in PoolStatus
+  // With members missing, stripes are narrower and a segment holds less: as it is now.
+  std::uint64_t segment_bytes = 0;     // data bytes in one
+  std::uint64_t free_fresh_bytes = 0;  // data bytes in the free ones that kFresh may take
 };
 
 // Which open segment a stripe goes to: data that dies together lies together.
@@ -118,6 +136,18 @@ class StripeCatalog {
                                                                std::uint32_t stripe_block) = 0;
   // All stripes of one segment's current generation, by stripe_block.
   virtual Result<std::vector<format::StripeDescriptor>> in_segment(SegmentId segment) = 0;
+};
+
+// A segment in use, for whoever compares.
+struct SegmentView {
+  SegmentId id;
+  format::Generation generation;
+  StripeClass kind = StripeClass::kFresh;
+  std::uint8_t k = 0, m = 0;
+  std::vector<Slot> slots;  // before rotation
+  bool closed = false;      // nothing is appended any more, and nobody has released it
+  bool unindexed = false;   // the index lacks a stripe of it that a record may name
+  enum class Summary : std::uint8_t { kNone, kDue, kWritten } summary = Summary::kNone;
 };
 
 struct CheckpointFile {
@@ -153,9 +183,12 @@ class Pool : public journal::JournalDisks {
   const Geometry& geometry() const;
   PoolId id() const;
   PoolStatus status() const;
+  PoolRoom room() const;
   std::vector<DiskStatus> disks() const;
 
-  // ---- journal areas (JournalDisks)
+  // ---- journal areas (JournalDisks). A member that is late with a write or a flush is set aside:
+  // the call ends with kIo, the slot counts as lost to the lane, and is not among live_slots() for
+  // a while. on_slot_joined() tells when it is again.
   std::vector<Slot> live_slots() const override;
   Async<> write(Slot slot, std::uint64_t journal_offset, BufferChain chain) override;
   Async<> read(Slot slot, std::uint64_t journal_offset, Buffer into) override;
@@ -182,6 +215,7 @@ class Pool : public journal::JournalDisks {
   // From now on stripes are written, under generations of `epoch`. Segments that neither the loaded
   // checkpoint calls used nor adopt() named are free.
   void serve(std::uint32_t epoch, StripeCatalog* catalog, std::function<void(Slot)> on_slot_lost);
+  void on_slot_joined(std::function<void(Slot)> joined);
 
   // ---- stripes
   // Packs the items (an item that fits in a strip does not straddle two), pads, computes parity,
@@ -192,6 +226,8 @@ class Pool : public journal::JournalDisks {
   // only the class's reserve is left, kInvalid when the items exceed a chunk.
   Async<WrittenStripe> write_stripe(StripeClass kind, std::vector<StripeItem> items);
   void forget_stripe(const format::StripeDescriptor& stripe);
+  // Each of its strips is on a disk that lives: any m further disks may go.
+  bool is_whole(const format::StripeDescriptor& stripe) const;
   // The index holds it now: find it through the catalog.
   void stripe_is_indexed(const format::StripeDescriptor& stripe);
 
@@ -205,10 +241,11 @@ class Pool : public journal::JournalDisks {
   // the stripe's other strips, chosen by checksum, and counted as a corruption where it was one.
   // Bad strips on live disks are then written again in place from the others, and read back: a
   // place that holds garbage can lose nothing by it. A disk that does not give them back has
-  // failed. `damaged` is told of every stripe that was found damaged, once; it may move it
-  // elsewhere. Errors: kDataLoss when fewer than k good strips are left, or when all strips match
-  // their checksums and `verify` still says no; kNotFound when the segment is in another
-  // generation.
+  // failed. A strip that a disk is late with is raced with a reconstruction from the others, and
+  // the first answer that `verify` accepts is given. `damaged` is told of every stripe that was
+  // found damaged, once; it may move it elsewhere. Errors: kDataLoss when fewer than k good strips
+  // are left, or when all strips match their checksums and `verify` still says no; kNotFound when
+  // the segment is in another generation.
   Async<Buffer> read_place(const format::Place& place, std::uint32_t size, const Verify& verify);
   void on_damaged_stripe(std::function<void(const format::StripeDescriptor&)> damaged);
 
@@ -216,6 +253,8 @@ class Pool : public journal::JournalDisks {
   // Writes the files that the pool lacks, then the manifest, then the labels, one copy after the
   // other with a flush between, never the copy that names the last good checkpoint first.
   // `read` gives bytes of a file. On return the checkpoint is what recovery will find.
+  // Errors: kUnavailable while fewer than k members are whole (nothing is written then: who comes
+  // back must not find itself outdated), kIo, kNoSpace.
   using ReadFile =
       std::function<Async<Buffer>(const CheckpointFile&, std::uint64_t offset, std::uint32_t size)>;
   Async<> write_checkpoint(Checkpoint checkpoint, ReadFile read);
@@ -223,10 +262,29 @@ class Pool : public journal::JournalDisks {
   // ---- freeing
   // In use and not open, of data classes, with every stripe in the index: for the cleaner.
   std::vector<SegmentId> closed_segments() const;
+  bool is_closed(SegmentId segment) const;  // is one of them
+  // Those of them that the index has no stripe of, and will not: nothing in them was ever named.
+  std::vector<SegmentId> barren_segments() const;
   // Nothing needs it any more (docs/protocol.md, section 3, "Freeing", up to the checkpoint). It is
   // discarded and reused after the next write_checkpoint that starts from now, and after its
   // readers are gone.
   void release_segment(SegmentId segment);
+
+  // ---- segment summaries (docs/formats/segment.md)
+  // Written by the pool itself once a data segment is closed and the index has all of it.
+  // Nothing when the segment is free.
+  std::optional<SegmentView> segment(SegmentId segment) const;
+  // Where the strip i of a stripe at that block of the segment lies.
+  std::vector<Slot> slots_of(SegmentId segment, std::uint32_t stripe_block) const;
+  // What the disks alone say. Errors: kNotFound (there is none yet), kDataLoss, kCorrupt.
+  Async<format::SegmentSummary> read_summary(SegmentId segment);
+
+  // ---- losses
+  // Segments of data in which a stripe may have lost more than m strips; is_lost() knows.
+  std::vector<SegmentId> segments_with_losses() const;
+  // Bytes [byte_offset, byte_offset + size) of the stripe's data cannot be had from what is left.
+  bool is_lost(const format::StripeDescriptor& stripe, std::uint32_t byte_offset,
+               std::uint32_t size) const;
 
   // ---- disks by hand, and repair (docs/operations.md)
   // Errors: kNotFound (no live disk there), kConflict (fewer than k whole members would be left).
@@ -242,6 +300,8 @@ class Pool : public journal::JournalDisks {
   // Reads and checks every strip of every live stripe, from `from` on. Bad ones are written again
   // in place from the others, and told to on_damaged_stripe(). Errors: kBusy while one runs.
   Result<> start_scrub(SegmentId from = SegmentId(0));
+  // The scrub that runs, if any, ends soon; what it has found so far is mended all the same.
+  void cancel_scrub();
   void set_repair_pace(RepairPace pace);
   // Overwrites the labels of a disk that is in nobody's use: the only way to give it to another
   // pool. Errors: kBusy (a process has it open), kNotFound, kIo.

@@ -18,9 +18,11 @@ Pool::Impl::Impl(env::Env env_, env::DiskOptions disk_options_, CellId cell_, No
       node(node_),
       members(std::make_shared<Members>(env.loop, std::move(membership), cell, node)),
       segments(std::make_shared<SegmentTable>(members->geometry())),
-      stripes(env.loop, members, segments),
+      prompt(env.loop, members),
+      stripes(env.loop, members, segments, prompt),
       checkpoints(members, segments, stripes, env.loop, std::move(named)),
-      repair(env.loop, members, segments, stripes, checkpoints),
+      summaries(env.loop, members, segments, stripes),
+      repair(env.loop, members, segments, stripes, checkpoints, summaries),
       gate(std::make_shared<CallGate>(env.loop)),
       scope_(env.loop) {
   stripes.find_index_stripe = [this](const StripeKey& key) { return checkpoints.find(key); };
@@ -30,11 +32,14 @@ Pool::Impl::Impl(env::Env env_, env::DiskOptions disk_options_, CellId cell_, No
     if (std::exchange(mending_, true)) return;
     scope_.spawn(run_mend());
   };
+  segments->on_closed = [this](SegmentId id) { summaries.want(id); };
+  prompt.on_aside = [this](Slot slot) { set_aside(slot); };
   segments->on_discard = [this](SegmentId id) { scope_.spawn(discard(id)); };
 }
 
 Pool::Impl::~Impl() {
   segments->on_discard = nullptr;
+  segments->on_closed = nullptr;
   stripes.mend = nullptr;
   for (const auto& disk : members->all()) disk->on_failed = nullptr;
 }
@@ -56,6 +61,17 @@ void Pool::Impl::disk_failed(MemberDisk& disk) {
   if (!gate->stopping) scope_.spawn(tell_labels());
 }
 
+// New stripes do without it, and the journal's live records get copies elsewhere.
+void Pool::Impl::set_aside(Slot slot) {
+  segments->close_open_segments_with(slot);
+  if (on_slot_lost_) on_slot_lost_(slot);
+}
+
+void Pool::Impl::judge_speed() {
+  for (const auto slot : members->look_at_speed())
+    if (on_slot_joined) on_slot_joined(slot);
+}
+
 // So that the disk cannot come back as if nothing had happened.
 Task<void> Pool::Impl::tell_labels() {
   ignore(co_await members->write_labels(), "a disk that fails here says so itself");
@@ -68,6 +84,9 @@ void Pool::Impl::serve(std::uint32_t epoch, StripeCatalog* catalog,
   segments->serve(epoch);
   stripes.catalog = catalog;
   on_slot_lost_ = std::move(on_slot_lost);
+  for (const auto id : segments->closed_data_segments())
+    if (!segments->at(id).summarized) summaries.want(id);
+  summarize();
   if (lost_before_serving_.empty()) return;
   for (const auto slot : std::exchange(lost_before_serving_, {}))
     if (on_slot_lost_) on_slot_lost_(slot);
@@ -84,6 +103,17 @@ Task<void> Pool::Impl::discard(SegmentId id) {
   segments->discarded(id);
 }
 
+void Pool::Impl::summarize() {
+  if (!serving_ || gate->stopping || summarizing_ || !summaries.any_ready()) return;
+  summarizing_ = true;
+  scope_.spawn(run_summaries());
+}
+
+Task<void> Pool::Impl::run_summaries() {
+  co_await summaries.write_wanted();
+  summarizing_ = false;
+}
+
 PoolStatus Pool::Impl::status() const {
   PoolStatus out;
   out.geometry = members->geometry();
@@ -91,7 +121,7 @@ PoolStatus Pool::Impl::status() const {
   out.members_missing = static_cast<std::uint16_t>(members->missing_slots().size());
   out.spares_free = static_cast<std::uint16_t>(
       std::ranges::count_if(members->spares(), [](const auto& s) { return !s->failed(); }));
-  const auto segment_bytes = std::uint64_t{out.geometry.k} * out.geometry.chunk_bytes;
+  const auto segment_bytes = std::uint64_t{out.geometry.k} * segments->data_bytes_max();
   out.capacity_bytes = segment_bytes * out.geometry.chunks;
   out.segments_free = segments->count(State::kFree);
   out.segments_open = segments->count(State::kOpen);
@@ -101,8 +131,12 @@ PoolStatus Pool::Impl::status() const {
   const auto& counters = stripes.counters;
   out.corruptions_found = counters.corruptions_found;
   out.corruptions_repaired = counters.corruptions_repaired;
+  out.races = counters.races;
+  out.races_won = counters.races_won;
+  out.races_refused = counters.races_refused;
   out.written_data_bytes = counters.data_bytes;
   out.written_parity_bytes = counters.parity_bytes;
+  out.written_summary_bytes = counters.summary_bytes;
   out.written_checkpoint_bytes = counters.checkpoint_bytes;
   out.written_rebuild_bytes = counters.rebuilt_bytes;
   out.written_journal_bytes = journal_bytes_written;
@@ -114,6 +148,7 @@ PoolStatus Pool::Impl::status() const {
   for (const auto slot : members->live_slots()) ++(members->rebuilding(slot) ? filling : whole);
   if (filling > 0 && whole >= out.geometry.k) out.rebuild.active = true;
   out.scrub = repair.scrub_status();
+  out.scrub.active = scrubbing_;  // from the moment it was asked for
   return out;
 }
 
@@ -129,6 +164,13 @@ DiskStatus Pool::Impl::status_of(Slot slot) const {
     out.read_errors = disk->read_errors;
     out.write_errors = disk->write_errors;
     out.corruptions = disk->corruptions;
+    out.aside = members->aside(slot);
+    out.slow = members->slow(slot);
+    if (out.slow) {
+      out.why = "slow: its requests take many times as long as those of its peers";
+    } else if (out.aside) {
+      out.why = "set aside for a while: a write was much later than its peers usually take";
+    }
     for (SegmentId id; id.value < segments->size(); id = id.next()) {
       const auto& slots = segments->at(id).slots;
       if (segments->in_use(id) && std::ranges::find(slots, slot) != slots.end())
@@ -232,6 +274,9 @@ Async<std::string> Pool::Impl::reconcile() {
   for (const auto& result : co_await run_all(env.loop, std::move(checks)))
     ignore(result, "the disk has failed, and is announced");
   co_await env::yield(env.loop);
+  summaries.retry();
+  summarize();
+  judge_speed();
   std::string what;
   if (rebuilding_) co_return what;
   if (members->whole_count() < members->geometry().k) {
@@ -268,12 +313,13 @@ Result<> Pool::Impl::start_scrub(SegmentId from) {
   if (scrubbing_) return Error{Code::kBusy, "a scrub is running"};
   if (!serving_ || gate->stopping) return Error{Code::kUnavailable, "the pool does not serve"};
   scrubbing_ = true;
-  scope_.spawn(run_scrub(from));
+  repair.begin_scrub(from);
+  scope_.spawn(run_scrub());
   return {};
 }
 
-Task<void> Pool::Impl::run_scrub(SegmentId from) {
-  co_await repair.scrub(from);
+Task<void> Pool::Impl::run_scrub() {
+  co_await repair.scrub();
   scrubbing_ = false;
 }
 
@@ -285,8 +331,12 @@ Task<void> Pool::Impl::run_mend() {
 Task<void> Pool::Impl::stop() {
   gate->stopping = true;
   repair.stop();
+  summaries.stop();
   co_await gate->idle.wait();
   co_await scope_.join();
+  co_await stripes.join();
+  co_await prompt.join();
+  co_await members->join();
   for (const auto& disk : members->all()) co_await disk->join();
 }
 

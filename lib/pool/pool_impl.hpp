@@ -7,6 +7,7 @@
 #include "pool/repair.hpp"
 #include "pool/segments.hpp"
 #include "pool/stripe_io.hpp"
+#include "pool/summaries.hpp"
 
 namespace square::pool {
 
@@ -52,6 +53,8 @@ class Pool::Impl {
   Async<std::string> reconcile();
   Result<> start_scrub(SegmentId from);
   Task<void> stop();
+  // Writes the summaries that have become due.
+  void summarize();
 
   env::Env env;
   env::DiskOptions disk_options;
@@ -59,26 +62,33 @@ class Pool::Impl {
   NodeId node;
   std::shared_ptr<Members> members;
   std::shared_ptr<SegmentTable> segments;
+  PromptIo prompt;
   StripeIo stripes;
   CheckpointStore checkpoints;
+  Summaries summaries;
   Repair repair;
   std::shared_ptr<CallGate> gate;
   std::uint64_t journal_bytes_written = 0;
+  std::function<void(Slot)> on_slot_joined;
 
  private:
   Task<void> tell_labels();
   Task<void> discard(SegmentId segment);
   Task<void> run_rebuild(bool look);
-  Task<void> run_scrub(SegmentId from);
+  Task<void> run_scrub();
   Task<void> run_mend();
+  Task<void> run_summaries();
   DiskStatus status_of(Slot slot) const;
   DiskStatus status_of(const MemberDisk& spare) const;
   std::string take_spares();
 
+  void set_aside(Slot slot);
+  void judge_speed();
+
   std::function<void(Slot)> on_slot_lost_;
   std::vector<Slot> lost_before_serving_;
   bool serving_ = false;
-  bool rebuilding_ = false, scrubbing_ = false, mending_ = false;
+  bool rebuilding_ = false, scrubbing_ = false, mending_ = false, summarizing_ = false;
   bool rebuild_resumes_ = true;  // a slot that was rebuilding at open may have strips already
   env::Scope scope_;
 };

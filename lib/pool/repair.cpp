@@ -42,8 +42,13 @@ Task<void> Repair::rebuild(bool look) {
   ignore(co_await members_->write_labels(), "a disk that fails here says so itself");
 }
 
-Task<void> Repair::scrub(SegmentId from) {
+void Repair::begin_scrub(SegmentId from) {
+  const auto number = scrub_.status.number + 1;
   begin(scrub_, from, {});
+  scrub_.status.number = number;
+}
+
+Task<void> Repair::scrub() {
   co_await run(scrub_, Work::kLook);
   while (!damaged_.empty() && !stopping_) co_await mended_.wait();
   scrub_.status.active = false;
@@ -72,7 +77,7 @@ bool Repair::concerns(const Pass& pass, SegmentId id) const {
 }
 
 bool Repair::over(const Pass& pass) const {
-  if (stopping_ || loop_.ending()) return true;
+  if (stopping_ || pass.cancelled || loop_.ending()) return true;
   const auto& slots = pass.status.slots;
   if (slots.empty()) return false;
   // With fewer than k members nothing can be recovered, and to call that lost would be for ever.
@@ -138,6 +143,7 @@ Task<void> Repair::run_segment(Window* window, Pass* pass, SegmentId id, Work wo
     }
     co_await scope.join();
   }
+  if (whole && !over(*pass)) whole = co_await settle_summary(id, work);
   whole = whole && !over(*pass);
   pass->complete = pass->complete && whole;
   pass->status.done_bytes += members_->geometry().chunk_bytes;
@@ -197,6 +203,17 @@ Task<bool> Repair::fill(Pass& pass, format::StripeDescriptor stripe, StripeIo::P
   }
 }
 
+// The summary is one more stripe, that nobody but the disks knows of.
+Task<bool> Repair::settle_summary(SegmentId segment, Work work) {
+  if (work == Work::kLook) {
+    co_await summaries_.scrub(segment);
+    co_return true;
+  }
+  const auto filled = co_await summaries_.fill(
+      segment, work == Work::kFill ? StripeIo::Purpose::kFill : StripeIo::Purpose::kFillAfterLook);
+  co_return filled.ok();
+}
+
 void Repair::add_damaged(const format::StripeDescriptor& stripe) {
   const auto same = [&](const auto& other) { return key_of(other) == key_of(stripe); };
   if (std::ranges::none_of(damaged_, same)) damaged_.push_back(stripe);
@@ -252,6 +269,7 @@ Task<void> Repair::hold_back(Pass& pass, const format::StripeDescriptor& stripe)
 
 RepairStatus Repair::status_of(const Pass& pass) const {
   auto status = pass.status;
+  status.complete = pass.complete;
   const auto ns = (loop_.now() - pass.began).count();
   if (!status.active || ns <= 0) return status;
   const auto seconds = static_cast<double>(ns) / 1e9;

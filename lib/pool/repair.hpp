@@ -9,25 +9,30 @@
 #include "env/env.hpp"
 #include "pool/checkpoint_store.hpp"
 #include "pool/stripe_io.hpp"
+#include "pool/summaries.hpp"
 
 namespace square::pool {
 
 class Repair {
  public:
   Repair(env::Loop& loop, std::shared_ptr<Members> members, std::shared_ptr<SegmentTable> segments,
-         StripeIo& stripes, CheckpointStore& checkpoints)
+         StripeIo& stripes, CheckpointStore& checkpoints, Summaries& summaries)
       : loop_(loop),
         members_(std::move(members)),
         segments_(std::move(segments)),
         stripes_(stripes),
         checkpoints_(checkpoints),
+        summaries_(summaries),
         mended_(loop) {}
 
   // Fills the slots that are rebuilding now, and makes them whole. `look`: some strips may be
   // there. Ends early when stop() is called or none of the disks is left; begins anew after that.
   Task<void> rebuild(bool look);
-  // Ends when what it found has been mended, or could not be.
-  Task<void> scrub(SegmentId from);
+  // A scrub's status is that of the new pass from here on; scrub() then runs it, and ends when what
+  // it found has been mended, or could not be.
+  void begin_scrub(SegmentId from);
+  Task<void> scrub();
+  void cancel_scrub() { scrub_.cancelled = true; }
   // Writes the bad strips of stripes that readers met, until none is left to mend.
   void add_damaged(const format::StripeDescriptor& stripe);
   Task<void> mend();
@@ -49,6 +54,7 @@ class Repair {
     env::BootTime began, free_at;
     std::uint64_t client_calls = 0;
     bool complete = true;  // nothing was left out for an error that may pass
+    bool cancelled = false;
   };
   void begin(Pass& pass, SegmentId from, const std::vector<Slot>& slots);
   struct Window;
@@ -61,6 +67,7 @@ class Repair {
   // False when it has to be tried again in another pass. A stripe that is lost is settled.
   Task<bool> fill(Pass& pass, format::StripeDescriptor stripe, StripeIo::Purpose purpose);
   Task<bool> look(Pass& pass, format::StripeDescriptor stripe);
+  Task<bool> settle_summary(SegmentId segment, Work work);
   Task<void> hold_back(Pass& pass, const format::StripeDescriptor& stripe);
   bool over(const Pass& pass) const;
   bool concerns(const Pass& pass, SegmentId segment) const;
@@ -72,6 +79,7 @@ class Repair {
   std::shared_ptr<SegmentTable> segments_;
   StripeIo& stripes_;
   CheckpointStore& checkpoints_;
+  Summaries& summaries_;
   Pass rebuild_, scrub_;
   std::deque<format::StripeDescriptor> damaged_;
   env::Event mended_;  // pulsed when none of them is left, or mend() has to stop

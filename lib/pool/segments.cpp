@@ -33,13 +33,50 @@ std::vector<Slot> unrotated(const std::vector<Slot>& slots, SegmentId segment,
   return base;
 }
 
+std::uint32_t summary_blocks(std::size_t summary_bytes, std::uint8_t k) {
+  const auto stripe_bytes = std::size_t{k} * kBlockBytes;
+  return static_cast<std::uint32_t>((summary_bytes + stripe_bytes - 1) / stripe_bytes);
+}
+
 SegmentTable::SegmentTable(const Geometry& geometry)
     : geometry_(geometry),
       chunk_blocks_(geometry.chunk_bytes / kBlockBytes),
-      segments_(geometry.chunks) {}
+      segments_(geometry.chunks) {
+  reset();
+}
 
-std::uint32_t SegmentTable::count(State state) const {
-  return static_cast<std::uint32_t>(std::ranges::count(segments_, state, &Segment::state));
+void SegmentTable::set_state(SegmentId id, State state) {
+  auto& segment = use(id);
+  --counts_[static_cast<std::size_t>(segment.state)];
+  ++counts_[static_cast<std::size_t>(state)];
+  segment.state = state;
+  if (state == State::kReleased)
+    released_.insert(id);
+  else
+    released_.erase(id);
+  const bool unindexed =
+      state == State::kClosed && !segment.indexed && segment.kind != StripeClass::kIndex;
+  if (unindexed)
+    unindexed_.insert(id);
+  else
+    unindexed_.erase(id);
+}
+
+// Readers it has only when a planted bug took a live one.
+SegmentTable::Segment& SegmentTable::begin_use(SegmentId id, StripeClass kind, State state) {
+  set_state(id, State::kFree);
+  auto& segment = use(id);
+  const auto readers = segment.readers;
+  segment = {};
+  segment.readers = readers;
+  segment.kind = kind;
+  set_state(id, state);
+  return segment;
+}
+
+void SegmentTable::note_indexed(SegmentId id) {
+  use(id).indexed = true;
+  unindexed_.erase(id);
 }
 
 Result<> SegmentTable::check_fits(const format::StripeDescriptor& stripe) const {
@@ -56,6 +93,10 @@ Result<> SegmentTable::check_fits(const format::StripeDescriptor& stripe) const 
 
 void SegmentTable::reset() {
   segments_.assign(segments_.size(), Segment());
+  counts_.fill(0);
+  counts_[static_cast<std::size_t>(State::kFree)] = size();
+  released_.clear();
+  unindexed_.clear();
   open_.fill(std::nullopt);
 }
 
@@ -63,12 +104,11 @@ Result<> SegmentTable::note_used(const format::SegmentEntry& entry) {
   const auto slots_max = static_cast<std::size_t>(geometry_.k) + geometry_.m;
   if (entry.segment.value >= segments_.size() || entry.slots.size() > slots_max)
     return misfit("the entry", entry.segment);
-  auto& segment = use(entry.segment);
-  if (segment.state != State::kFree && segment.generation >= entry.generation) return {};
-  segment = {};
-  segment.state = State::kClosed;
-  segment.kind = static_cast<StripeClass>(entry.kind);
+  const auto& known = at(entry.segment);
+  if (known.state != State::kFree && known.generation >= entry.generation) return {};
+  auto& segment = begin_use(entry.segment, static_cast<StripeClass>(entry.kind), State::kClosed);
   segment.generation = entry.generation;
+  segment.summarized = entry.summarized;
   segment.k = entry.k;
   segment.m = entry.m;
   segment.slots = entry.slots;
@@ -80,10 +120,8 @@ Result<> SegmentTable::adopt(const format::StripeDescriptor& stripe, StripeClass
   auto& segment = use(stripe.segment);
   if (segment.state != State::kFree && stripe.generation < segment.generation) return {};
   if (segment.state == State::kFree || segment.generation != stripe.generation) {
-    segment = {};
-    segment.state = State::kClosed;
+    begin_use(stripe.segment, kind, State::kClosed);
     segment.generation = stripe.generation;
-    segment.kind = kind;
     segment.k = stripe.k;
     segment.m = stripe.m;
     segment.slots = unrotated(stripe.slots, stripe.segment, stripe.stripe_block);
@@ -135,12 +173,7 @@ Result<SegmentId> SegmentTable::open_segment(StripeClass kind,
                                      " free segments, all kept back for other uses"};
   const auto id = pick_free();
   SQ_CHECK(id.has_value());
-  auto& segment = use(*id);
-  const auto readers = segment.readers;  // of a live one, if a planted bug took it
-  segment = {};
-  segment.readers = readers;
-  segment.state = State::kOpen;
-  segment.kind = kind;
+  auto& segment = begin_use(*id, kind, State::kOpen);
   ++last_generation_.counter;
   SQ_CHECK(last_generation_.counter != 0, "generations of this epoch are used up");
   segment.generation = last_generation_;
@@ -154,10 +187,20 @@ Result<SegmentId> SegmentTable::open_segment(StripeClass kind,
   return *id;
 }
 
+// For one more stripe with that many items. Checkpoint files have no summary.
+std::uint32_t SegmentTable::blocks_left(const Segment& segment, std::size_t items) const {
+  const auto left = chunk_blocks_ - segment.next_block;
+  if (segment.kind == StripeClass::kIndex) return left;
+  const auto strips = static_cast<std::size_t>(segment.k) + segment.m;
+  const auto bytes = segment.summary_bytes + format::summary_stripe_bytes(strips, items);
+  const auto kept = summary_blocks(bytes, segment.k) + 1;  // and the footer
+  return left > kept ? left - kept : 0;
+}
+
 std::optional<SegmentTable::Range> SegmentTable::append(SegmentId id,
                                                         std::span<const std::uint32_t> item_bytes) {
   auto& segment = use(id);
-  auto packing = pack(item_bytes, segment.k, chunk_blocks_ - segment.next_block);
+  auto packing = pack(item_bytes, segment.k, blocks_left(segment, item_bytes.size()));
   if (!packing) return std::nullopt;
   Range range;
   range.segment = id;
@@ -167,6 +210,7 @@ std::optional<SegmentTable::Range> SegmentTable::append(SegmentId id,
   range.m = segment.m;
   range.slots = rotated(segment.slots, id, segment.next_block);
   segment.next_block += packing->strip_blocks;
+  segment.summary_bytes += format::summary_stripe_bytes(range.slots.size(), item_bytes.size());
   range.packing = std::move(*packing);
   return range;
 }
@@ -186,7 +230,7 @@ Result<SegmentTable::Range> SegmentTable::allocate(StripeClass kind,
       fresh = true;
     }
     if (auto range = append(*open, item_bytes)) {
-      if (at(*open).next_block == chunk_blocks_) close(*open);
+      if (blocks_left(at(*open), 1) == 0) close(*open);
       return std::move(*range);
     }
     if (fresh) return Error{Code::kInvalid, "the items exceed a segment"};
@@ -197,7 +241,9 @@ Result<SegmentTable::Range> SegmentTable::allocate(StripeClass kind,
 void SegmentTable::close(SegmentId id) {
   for (auto& open : open_)
     if (open == id) open.reset();
-  if (at(id).state == State::kOpen) use(id).state = State::kClosed;
+  if (at(id).state != State::kOpen) return;
+  set_state(id, State::kClosed);
+  if (on_closed && at(id).kind != StripeClass::kIndex) on_closed(id);
 }
 
 void SegmentTable::close_open_segments_with(Slot slot) {
@@ -210,7 +256,7 @@ void SegmentTable::release(SegmentId id) {
   if (segment.state == State::kReleased || segment.state == State::kDiscarding) return;
   SQ_CHECK(segment.state != State::kFree, "a free segment was released");
   close(id);
-  segment.state = State::kReleased;
+  set_state(id, State::kReleased);
   segment.released_at = checkpoints_begun_;
   if (SQ_PLANTED("reuse_before_checkpoint")) release_at_once(id);
 }
@@ -219,30 +265,30 @@ void SegmentTable::release_at_once(SegmentId id) {
   auto& segment = use(id);
   if (segment.state == State::kFree || segment.state == State::kDiscarding) return;
   close(id);
-  segment.state = State::kReleased;
+  set_state(id, State::kReleased);
   segment.passed = true;
   discard_if_unread(id);
 }
 
 void SegmentTable::checkpoint_done(std::uint64_t number) {
-  for (std::uint32_t i = 0; i < size(); ++i) {
-    auto& segment = segments_[i];
-    if (segment.state != State::kReleased || segment.released_at >= number) continue;
-    segment.passed = true;
-    discard_if_unread(SegmentId(i));
+  const std::vector released(released_.begin(), released_.end());
+  for (const auto id : released) {
+    if (at(id).released_at >= number) continue;
+    use(id).passed = true;
+    discard_if_unread(id);
   }
 }
 
 void SegmentTable::discard_if_unread(SegmentId id) {
   auto& segment = use(id);
   if (segment.state != State::kReleased || !segment.passed || segment.readers != 0) return;
-  segment.state = State::kDiscarding;
+  set_state(id, State::kDiscarding);
   if (on_discard) on_discard(id);
 }
 
 void SegmentTable::discarded(SegmentId id) {
   SQ_CHECK(at(id).state == State::kDiscarding);
-  use(id).state = State::kFree;
+  set_state(id, State::kFree);
 }
 
 SegmentTable::Reader::Reader(std::shared_ptr<SegmentTable> table, SegmentId id)
@@ -275,6 +321,7 @@ std::vector<format::SegmentEntry> SegmentTable::entries(std::uint64_t number) co
     entry.segment = SegmentId(i);
     entry.generation = segment.generation;
     entry.kind = static_cast<std::uint8_t>(segment.kind);
+    entry.summarized = segment.summarized;
     entry.k = segment.k;
     entry.m = segment.m;
     entry.slots = segment.slots;

@@ -13,9 +13,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "format/checkpoint.hpp"
+#include "format/summary.hpp"
 #include "pool/packing.hpp"
 #include "pool/pool.hpp"
 
@@ -29,9 +31,14 @@ std::vector<Slot> rotated(const std::vector<Slot>& base, SegmentId segment,
 std::vector<Slot> unrotated(const std::vector<Slot>& slots, SegmentId segment,
                             std::uint32_t stripe_block);
 
+// Blocks of each strip of a summary of that size.
+std::uint32_t summary_blocks(std::size_t summary_bytes, std::uint8_t k);
+
+// A data segment keeps room for its summary, however many extents are appended to it.
 class SegmentTable {
  public:
   enum class State : std::uint8_t { kFree, kOpen, kClosed, kReleased, kDiscarding };
+  static constexpr std::size_t kStates = 5;
   struct Segment {
     State state = State::kFree;
     StripeClass kind = StripeClass::kFresh;
@@ -39,9 +46,12 @@ class SegmentTable {
     std::uint8_t k = 0, m = 0;
     std::vector<Slot> slots;  // before rotation
     std::uint32_t next_block = 0;
+    std::size_t summary_bytes = format::kSummaryBytesMin;  // at most, of what was appended
     std::uint32_t readers = 0;
     std::uint64_t released_at = 0;  // checkpoints begun before its release
     bool adopted = false;
+    bool indexed = false;  // the index took a stripe of this use
+    bool summarized = false;
     bool passed = false;  // its checkpoint is done; only readers hold it
   };
   struct Range {
@@ -58,7 +68,7 @@ class SegmentTable {
   const Segment& at(SegmentId id) const { return segments_[id.value]; }
   std::uint32_t size() const { return static_cast<std::uint32_t>(segments_.size()); }
   bool in_use(SegmentId id) const { return at(id).state != State::kFree; }
-  std::uint32_t count(State state) const;
+  std::uint32_t count(State state) const { return counts_[static_cast<std::size_t>(state)]; }
 
   // ---- at start
   // As if nothing had been noted or adopted.
@@ -77,6 +87,11 @@ class SegmentTable {
   Result<Range> allocate(StripeClass kind, const std::vector<Slot>& live_slots,
                          std::span<const std::uint32_t> item_bytes);
   void close(SegmentId id);
+  // Told of each data segment to which nothing will be appended any more.
+  std::function<void(SegmentId)> on_closed;
+  void set_summarized(SegmentId id, bool summarized) { use(id).summarized = summarized; }
+  // Data bytes in each chunk, with the smallest summary.
+  std::uint32_t data_bytes_max() const { return (chunk_blocks_ - 2) * kBlockBytes; }
   // Its disk is gone: what another one has in that slot later belongs to later segments.
   void close_open_segments_with(Slot slot);
   // Segments that `kind` may not take.
@@ -84,6 +99,10 @@ class SegmentTable {
   std::uint32_t free_for(StripeClass kind) const;
 
   // ---- freeing
+  // The index has a stripe of the segment's present use: it will say when the last one is dead.
+  void note_indexed(SegmentId id);
+  // Closed data segments of which the index has no stripe: nobody else would free them.
+  const std::set<SegmentId>& unindexed_segments() const { return unindexed_; }
   void release(SegmentId id);
   // Free without waiting for another checkpoint: nothing that recovery could find names it.
   void release_at_once(SegmentId id);
@@ -115,14 +134,19 @@ class SegmentTable {
 
  private:
   Segment& use(SegmentId id) { return segments_[id.value]; }
+  void set_state(SegmentId id, State state);
+  Segment& begin_use(SegmentId id, StripeClass kind, State state);
   std::optional<SegmentId> pick_free();
   Result<SegmentId> open_segment(StripeClass kind, const std::vector<Slot>& live_slots);
+  std::uint32_t blocks_left(const Segment& segment, std::size_t items) const;
   std::optional<Range> append(SegmentId id, std::span<const std::uint32_t> item_bytes);
   void discard_if_unread(SegmentId id);
 
   Geometry geometry_;
   std::uint32_t chunk_blocks_;
   std::vector<Segment> segments_;
+  std::array<std::uint32_t, kStates> counts_{};  // of segments in each state
+  std::set<SegmentId> released_, unindexed_;     // so that nobody has to look through all of them
   std::array<std::optional<SegmentId>, 3> open_;
   std::uint32_t cursor_ = 0;
   std::uint64_t checkpoints_begun_ = 0;

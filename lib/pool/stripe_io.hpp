@@ -9,7 +9,9 @@
 #include <set>
 
 #include "env/env.hpp"
+#include "pool/hedge_core.hpp"
 #include "pool/members.hpp"
+#include "pool/prompt_io.hpp"
 #include "pool/segments.hpp"
 
 namespace square::pool {
@@ -42,16 +44,20 @@ struct StripSet {
 struct StripeCounters {
   std::uint64_t corruptions_found = 0, corruptions_repaired = 0;
   std::uint64_t data_bytes = 0, parity_bytes = 0, checkpoint_bytes = 0, rebuilt_bytes = 0;
+  std::uint64_t summary_bytes = 0;                            // of data and parity
+  std::uint64_t races = 0, races_won = 0, races_refused = 0;  // of late reads with parity
 };
 
 class StripeIo {
  public:
   StripeIo(env::Loop& loop, std::shared_ptr<Members> members,
-           std::shared_ptr<SegmentTable> segments)
+           std::shared_ptr<SegmentTable> segments, PromptIo& prompt)
       : loop_(loop),
         members_(std::move(members)),
         segments_(std::move(segments)),
-        write_ended_(loop) {}
+        prompt_(prompt),
+        write_ended_(loop),
+        scope_(loop) {}
 
   // Contracts: Pool.
   Async<WrittenStripe> write(StripeClass kind, std::vector<StripeItem> items);
@@ -80,14 +86,24 @@ class StripeIo {
   // ---- stripes that the catalog does not know yet
   void note_adopted(const format::StripeDescriptor& stripe) { adopted_[key_of(stripe)] = stripe; }
   void forget(const StripeKey& key);
+  // As it was written in this run; nothing once it is forgotten.
+  const format::StripeDescriptor* written(const StripeKey& key) const;
   // Its pending stripes were taken by the index, or their records never came to be.
   void segment_released(SegmentId segment);
   // Those that are written.
   std::vector<format::StripeDescriptor> pending_in(SegmentId segment) const;
   // Being written, or named by a record whose operations the index lacks.
   bool has_unindexed(SegmentId segment) const;
+  // All its strips stand there anew: what was found bad is repaired.
+  void note_rewritten(const StripeKey& key);
+  // Of its strips these are known to be gone: their disks are, or they are rotten.
+  std::vector<bool> gone(const format::StripeDescriptor& stripe) const;
+  // Those of which strips were found bad, and how many.
+  std::vector<std::pair<StripeKey, std::size_t>> damaged_stripes() const;
   // Resumes when no write is under way in the segment.
   Task<void> wait_writes_of(SegmentId segment);
+  // Reads that lost their race have ended. Nobody may call anything any more.
+  Task<void> join() { co_await scope_.join(); }
 
   StripeCatalog* catalog = nullptr;
   std::function<void(const format::StripeDescriptor&)> on_damaged;
@@ -98,8 +114,9 @@ class StripeIo {
   StripeCounters counters;
 
  private:
-  struct Part;    // of a read, on one strip
-  struct Strips;  // to be written
+  struct Part;       // of a read, on one strip
+  struct PartReads;  // of one read
+  struct Around;     // the reconstruction that races with them
   struct Pending {
     format::StripeDescriptor stripe;
     bool written = false;
@@ -107,14 +124,26 @@ class StripeIo {
   Result<> check_place(const format::Place& place, std::uint32_t size) const;
   Async<> write_strips(format::StripeDescriptor& stripe, std::vector<StripeItem> items,
                        StripeClass kind, std::vector<MemberDiskPtr> disks);
-  Async<> read_parts(const format::Place& place, const std::vector<Slot>& slots,
-                     const std::vector<Part>& parts, std::vector<StripFault>& faults);
+  Async<> hold_and_write(SegmentId segment, MemberDiskPtr disk, std::uint64_t offset,
+                         BufferChain chain);
+  std::shared_ptr<PartReads> start_parts(const format::Place& place, std::uint32_t size);
+  Task<void> run_part(std::shared_ptr<PartReads> reads, std::size_t i, MemberDiskPtr disk,
+                      std::uint64_t offset);
+  env::Duration late_after(const format::Place& place, const PartReads& reads) const;
+  Task<void> wait_in_time(std::shared_ptr<PartReads> reads, env::Duration after);
+  // Errors: kBusy (the direct reads have ended first, or no budget), others as they come: wait for
+  // the direct reads then.
+  Async<Buffer> race(format::Place place, std::shared_ptr<PartReads> direct, Pool::Verify verify);
+  Task<void> run_around(std::shared_ptr<Around> around);
+  std::vector<std::size_t> quick_first(const format::StripeDescriptor& stripe,
+                                       const std::vector<bool>& gone, std::uint64_t size) const;
   Async<Buffer> read_degraded(format::Place place, std::uint32_t size, Pool::Verify verify);
   Async<> read_around(const format::StripeDescriptor& stripe, const std::vector<Part>& parts,
                       const std::vector<StripFault>& faults);
   Result<format::StripeDescriptor> find(const format::Place& place) const;
   Task<void> check_strips(const format::StripeDescriptor& stripe, StripSet& set,
                           std::vector<std::size_t> which);
+  void note_mended(const StripeKey& key, std::size_t strip);
   bool is_damaged(const StripeKey& key, std::size_t strip) const;
   Async<> prove_mended(const format::StripeDescriptor& stripe, std::size_t strip);
   void note_damage(const format::StripeDescriptor& stripe, const StripSet& set);
@@ -128,11 +157,14 @@ class StripeIo {
   env::Loop& loop_;
   std::shared_ptr<Members> members_;
   std::shared_ptr<SegmentTable> segments_;
+  PromptIo& prompt_;
   std::map<StripeKey, Pending> pending_;                   // of this run
   std::map<StripeKey, format::StripeDescriptor> adopted_;  // found at start
   std::map<StripeKey, std::set<std::size_t>> damaged_;     // strips found bad, each counted once
   std::map<SegmentId, std::uint32_t> writing_;
   env::Event write_ended_;
+  HedgeCore hedge_;
+  env::Scope scope_;  // last: its tasks use all of the above
 };
 
 }  // namespace square::pool

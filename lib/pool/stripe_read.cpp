@@ -4,31 +4,10 @@
 #include "base/probe.hpp"
 #include "codec/checksum.hpp"
 #include "pool/parallel.hpp"
+#include "pool/part_reads.hpp"
 #include "pool/strip_codec.hpp"
-#include "pool/stripe_io.hpp"
 
 namespace square::pool {
-
-// Whole blocks of one strip, and where they go.
-struct StripeIo::Part {
-  std::size_t strip = 0;
-  std::uint32_t from = 0;
-  Buffer into;
-};
-
-namespace {
-
-// The blocks that hold [from, from + size) of the data, and the piece of them that was asked for.
-struct Window {
-  std::uint32_t first = 0, last = 0;  // block-aligned
-  Buffer buffer;
-  Window(std::uint32_t from, std::uint32_t size)
-      : first(from / kBlockBytes * kBlockBytes),
-        last(static_cast<std::uint32_t>(align_up(std::uint64_t{from} + size, kBlockBytes))),
-        buffer(Buffer::allocate(last - first)) {}
-};
-
-}  // namespace
 
 std::uint64_t StripeIo::offset_of(SegmentId segment, std::uint32_t stripe_block) const {
   return chunk_offset(members_->geometry(), segment) + std::uint64_t{stripe_block} * kBlockBytes;
@@ -54,53 +33,22 @@ Result<> StripeIo::check_place(const format::Place& place, std::uint32_t size) c
 Async<Buffer> StripeIo::read(format::Place place, std::uint32_t size, Pool::Verify verify) {
   SQ_CO_TRY(check_place(place, size));
   const SegmentTable::Reader reader(segments_, place.segment);
-  const auto slots = rotated(segments_->at(place.segment).slots, place.segment, place.stripe_block);
-  Window window(place.byte_offset, size);
-  const auto strip_bytes = std::uint32_t{place.strip_blocks} * kBlockBytes;
-  std::vector<Part> parts;
-  for (auto at = window.first; at < window.last;) {
-    const auto end = std::min(window.last, (at / strip_bytes + 1) * strip_bytes);
-    parts.push_back(
-        {at / strip_bytes, at % strip_bytes, window.buffer.slice(at - window.first, end - at)});
-    at = end;
+  const auto direct = start_parts(place, size);
+  co_await wait_in_time(direct, late_after(place, *direct));
+  if (!direct->ended() && verify) {
+    auto raced = co_await race(place, direct, verify);
+    if (raced.ok()) co_return std::move(raced).value();
   }
-  const auto wanted = window.buffer.slice(place.byte_offset - window.first, size);
-  std::vector<StripFault> faults(parts.size(), StripFault::kNone);
-  const auto fast = co_await read_parts(place, slots, parts, faults);
-  if (fast.ok() && (!verify || verify(wanted.bytes()))) co_return wanted;
-  const bool unreadable = std::ranges::count(faults, StripFault::kUnreadable) != 0;
-  if (!fast.ok() && !unreadable && verify) {
+  while (!direct->ended()) co_await direct->changed.wait();
+  const auto wanted = direct->wanted(direct->window);
+  if (direct->whole() && (!verify || verify(wanted.bytes()))) co_return wanted;
+  if (!direct->whole() && !direct->unreadable() && verify) {
     // Absent strips need no checksums of whole strips as long as the content proves itself.
     SQ_CO_TRY(const auto stripe, find(place));
-    const auto around = co_await read_around(stripe, parts, faults);
+    const auto around = co_await read_around(stripe, direct->parts, direct->faults);
     if (around.ok() && verify(wanted.bytes())) co_return wanted;
   }
   co_return co_await read_degraded(place, size, std::move(verify));
-}
-
-Async<> StripeIo::read_parts(const format::Place& place, const std::vector<Slot>& slots,
-                             const std::vector<Part>& parts, std::vector<StripFault>& faults) {
-  const auto offset = offset_of(place.segment, place.stripe_block);
-  std::vector<Async<>> tasks;
-  std::vector<MemberDiskPtr> disks;
-  for (const auto& part : parts) {
-    disks.push_back(members_->holder(slots[part.strip], place.segment));
-    if (disks.back()) tasks.push_back(disks.back()->read(offset + part.from, part.into));
-  }
-  std::vector<Result<>> results;
-  if (tasks.size() == 1) {
-    results.push_back(co_await tasks[0]);
-  } else {
-    results = co_await run_all(loop_, std::move(tasks));
-  }
-  bool whole = true;
-  for (std::size_t i = 0, task = 0; i < parts.size(); ++i) {
-    if (disks[i] && results[task++].ok()) continue;
-    whole = false;
-    faults[i] = disks[i] && !disks[i]->failed() ? StripFault::kUnreadable : StripFault::kAbsent;
-  }
-  if (!whole) co_return Error{Code::kIo, "strips are missing"};
-  co_return Result<>();
 }
 
 Result<format::StripeDescriptor> StripeIo::find(const format::Place& place) const {
@@ -131,6 +79,20 @@ Async<> StripeIo::read_strip(const format::StripeDescriptor& stripe, std::size_t
   co_return co_await disk->read(offset, std::move(into));
 }
 
+// The strips that can be read, those of disks that lag behind their peers last.
+std::vector<std::size_t> StripeIo::quick_first(const format::StripeDescriptor& stripe,
+                                               const std::vector<bool>& gone,
+                                               std::uint64_t size) const {
+  std::vector<std::size_t> strips, lagging;
+  for (std::size_t i = 0; i < stripe.slots.size(); ++i) {
+    const auto slot = stripe.slots[i];
+    if (gone[i] || !members_->holder(slot, stripe.segment)) continue;
+    (members_->lags(slot, RequestKind::kRead, size) ? lagging : strips).push_back(i);
+  }
+  strips.insert(strips.end(), lagging.begin(), lagging.end());
+  return strips;
+}
+
 // Recovers the missing parts from the same blocks of k other strips. Nothing proves these right:
 // the caller's verify does, or the whole strips are read.
 Async<> StripeIo::read_around(const format::StripeDescriptor& stripe,
@@ -146,8 +108,8 @@ Async<> StripeIo::read_around(const format::StripeDescriptor& stripe,
   }
   std::vector<Buffer> strips(stripe.slots.size());
   std::vector<Async<>> tasks;
-  for (std::size_t i = 0; i < strips.size() && tasks.size() < stripe.k; ++i) {
-    if (gone[i] || !members_->holder(stripe.slots[i], stripe.segment)) continue;
+  for (const auto i : quick_first(stripe, gone, end - from)) {
+    if (tasks.size() == stripe.k) break;
     strips[i] = Buffer::allocate(end - from);
     tasks.push_back(read_strip(stripe, i, from, strips[i]));
   }

@@ -111,6 +111,13 @@ void StripeIo::note_damage(const format::StripeDescriptor& stripe, const StripSe
   if (on_damaged) on_damaged(stripe);
 }
 
+void StripeIo::note_mended(const StripeKey& key, std::size_t strip) {
+  const auto damaged = damaged_.find(key);
+  if (damaged == damaged_.end() || damaged->second.erase(strip) == 0) return;
+  ++counters.corruptions_repaired;
+  if (damaged->second.empty()) damaged_.erase(damaged);
+}
+
 bool StripeIo::is_damaged(const StripeKey& key, std::size_t strip) const {
   const auto found = damaged_.find(key);
   return found != damaged_.end() && found->second.contains(strip);
@@ -171,10 +178,17 @@ Async<std::vector<bool>> StripeIo::strips_to_write(const format::StripeDescripto
 }
 
 Async<std::uint32_t> StripeIo::restore(format::StripeDescriptor stripe, Purpose purpose) {
-  if (!current(stripe)) co_return 0u;
-  const SegmentTable::Reader reader(segments_, stripe.segment);
   const bool mending = purpose == Purpose::kMend;
+  if (!current(stripe)) {
+    if (mending) note_rewritten(key_of(stripe));  // nobody needs it any more
+    co_return 0u;
+  }
+  const SegmentTable::Reader reader(segments_, stripe.segment);
   auto set = co_await read_strips(stripe, mending ? HowMany::kAll : HowMany::kEnough);
+  // Two readers may have met the same rot, and the second told of it when it was mended already; or
+  // the disk gave other bytes only once.
+  for (std::size_t i = 0; mending && i < set.faults.size(); ++i)
+    if (set.faults[i] == StripFault::kNone) note_mended(key_of(stripe), i);
   SQ_CO_TRY(const auto wanted, co_await strips_to_write(stripe, set, purpose));
   SQ_CO_TRY(co_await recover(stripe, set, wanted));
   const auto offset = offset_of(stripe.segment, stripe.stripe_block);
@@ -194,11 +208,7 @@ Async<std::uint32_t> StripeIo::restore(format::StripeDescriptor stripe, Purpose 
   for (const auto i : written) {
     if (!is_damaged(key_of(stripe), i)) continue;
     SQ_CO_TRY(co_await prove_mended(stripe, i));
-    if (!is_damaged(key_of(stripe), i)) continue;
-    ++counters.corruptions_repaired;
-    auto& strips = damaged_[key_of(stripe)];
-    strips.erase(i);
-    if (strips.empty()) damaged_.erase(key_of(stripe));
+    note_mended(key_of(stripe), i);
   }
   co_return static_cast<std::uint32_t>(written.size());
 }
@@ -238,9 +248,37 @@ void StripeIo::segment_released(SegmentId segment) {
   std::erase_if(damaged_, in_it);
 }
 
+const format::StripeDescriptor* StripeIo::written(const StripeKey& key) const {
+  const auto found = pending_.find(key);
+  return found != pending_.end() && found->second.written ? &found->second.stripe : nullptr;
+}
+
+void StripeIo::note_rewritten(const StripeKey& key) {
+  const auto damaged = damaged_.find(key);
+  if (damaged == damaged_.end()) return;
+  counters.corruptions_repaired += damaged->second.size();
+  damaged_.erase(damaged);
+}
+
+std::vector<bool> StripeIo::gone(const format::StripeDescriptor& stripe) const {
+  std::vector<bool> gone(stripe.slots.size());
+  for (std::size_t i = 0; i < gone.size(); ++i)
+    gone[i] = !members_->holder(stripe.slots[i], stripe.segment) || is_damaged(key_of(stripe), i);
+  return gone;
+}
+
+std::vector<std::pair<StripeKey, std::size_t>> StripeIo::damaged_stripes() const {
+  std::vector<std::pair<StripeKey, std::size_t>> stripes;
+  for (const auto& [key, strips] : damaged_) stripes.emplace_back(key, strips.size());
+  return stripes;
+}
+
 bool StripeIo::has_unindexed(SegmentId segment) const {
-  const auto in_it = [&](const auto& entry) { return entry.first.segment == segment; };
-  return std::ranges::any_of(pending_, in_it) || std::ranges::any_of(adopted_, in_it);
+  const auto in_it = [&](const auto& stripes) {
+    const auto first = stripes.lower_bound(StripeKey{segment, {}, 0});
+    return first != stripes.end() && first->first.segment == segment;
+  };
+  return in_it(pending_) || in_it(adopted_);
 }
 
 std::vector<format::StripeDescriptor> StripeIo::pending_in(SegmentId segment) const {

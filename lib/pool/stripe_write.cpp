@@ -25,7 +25,7 @@ Result<std::vector<std::uint32_t>> sizes_of(const std::vector<StripeItem>& items
 
 Async<WrittenStripe> StripeIo::write(StripeClass kind, std::vector<StripeItem> items) {
   SQ_CO_TRY(const auto sizes, sizes_of(items));
-  SQ_CO_TRY(auto range, segments_->allocate(kind, members_->live_slots(), sizes));
+  SQ_CO_TRY(auto range, segments_->allocate(kind, members_->writable_slots(), sizes));
   WrittenStripe out;
   auto& stripe = out.stripe;
   stripe.segment = range.segment;
@@ -69,6 +69,13 @@ Async<WrittenStripe> StripeIo::write(StripeClass kind, std::vector<StripeItem> i
   co_return std::move(out);
 }
 
+// A strip that is late lands when nobody waits for it any more: not in the segment's next use.
+Async<> StripeIo::hold_and_write(SegmentId segment, MemberDiskPtr disk, std::uint64_t offset,
+                                 BufferChain chain) {
+  const SegmentTable::Reader reader(segments_, segment);
+  co_return co_await disk->write(offset, std::move(chain));
+}
+
 Task<void> StripeIo::wait_writes_of(SegmentId segment) {
   while (writing_.contains(segment)) co_await write_ended_.wait();
 }
@@ -99,7 +106,9 @@ Async<> StripeIo::write_strips(format::StripeDescriptor& stripe, std::vector<Str
   std::vector<Async<>> tasks;
   for (std::size_t i = 0; i < disks.size(); ++i) {
     BufferChain chain{coded.strip(i, k, strip_bytes)};
-    tasks.push_back(disks[i]->write(offset, std::move(chain)));
+    auto write = hold_and_write(stripe.segment, disks[i], offset, std::move(chain));
+    tasks.push_back(
+        prompt_.run(stripe.slots[i], RequestKind::kWrite, strip_bytes, std::move(write)));
   }
   for (const auto& result : co_await run_all(loop_, std::move(tasks))) SQ_CO_TRY(result);
   if (kind == StripeClass::kIndex) {
@@ -109,7 +118,8 @@ Async<> StripeIo::write_strips(format::StripeDescriptor& stripe, std::vector<Str
     counters.parity_bytes += strip_bytes * m;
   }
   tasks.clear();
-  for (const auto& disk : disks) tasks.push_back(disk->flush());
+  for (std::size_t i = 0; i < disks.size(); ++i)
+    tasks.push_back(prompt_.run(stripe.slots[i], RequestKind::kFlush, 0, disks[i]->flush()));
   for (const auto& result : co_await run_all(loop_, std::move(tasks))) SQ_CO_TRY(result);
   // Flushed once does not mean there: a disk that failed in the meantime may have lost it.
   for (std::size_t i = 0; i < disks.size(); ++i)

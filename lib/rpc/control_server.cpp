@@ -26,6 +26,7 @@ using grpc::ServerUnaryReactor;
 constexpr int kMessageBytesMax = 4 << 20;
 constexpr int kMetadataBytesMax = 16 << 10;
 constexpr int kStreamsMax = 64;
+constexpr std::size_t kLostRangesMax = 1000;  // named in an answer; their number is always told
 
 env::PeerIdentity identity_of(const CallbackServerContext& context) {
   const auto auth = context.auth_context();
@@ -127,9 +128,28 @@ Async<> wipe_disk(ControlService& s, const v1::AddDiskRequest& q, v1::Empty&) {
   co_return {};
 }
 
-Async<> start_scrub(ControlService& s, const v1::NodeName& q, v1::Empty&) {
+Async<> start_scrub(ControlService& s, const v1::NodeName& q, v1::Operation& r) {
   SQ_CO_TRY(check_node(s, q.node()));
-  SQ_CO_TRY(s.start_scrub());
+  SQ_CO_TRY(const auto operation, s.start_scrub());
+  fill(s.node().name, operation, r);
+  co_return {};
+}
+
+Async<> list_operations(ControlService& s, const v1::NodeName& q, v1::OperationList& r) {
+  SQ_CO_TRY(check_node(s, q.node()));
+  for (const auto& operation : s.operations()) fill(s.node().name, operation, *r.add_operations());
+  co_return {};
+}
+
+Async<> show_operation(ControlService& s, const v1::OperationName& q, v1::Operation& r) {
+  SQ_CO_TRY(const auto operation, s.operation(q.id()));
+  fill(s.node().name, operation, r);
+  co_return {};
+}
+
+Async<> cancel_operation(ControlService& s, const v1::OperationName& q, v1::Operation& r) {
+  SQ_CO_TRY(const auto operation, s.cancel_operation(q.id()));
+  fill(s.node().name, operation, r);
   co_return {};
 }
 
@@ -143,6 +163,8 @@ Async<> ok_to_pull_disk(ControlService& s, const v1::DiskRequest& q, v1::Empty&)
 Async<> pool_status(ControlService& s, const v1::NodeName& q, v1::Pool& r) {
   SQ_CO_TRY(check_node(s, q.node()));
   fill(s.node().name, s.pool_status(), s.disks(), r);
+  SQ_CO_TRY(const auto losses, co_await s.losses(kLostRangesMax));
+  fill(losses, r);
   co_return {};
 }
 
@@ -176,6 +198,8 @@ Async<> list_groups(ControlService& s, const v1::Empty&, v1::GroupList& r) {
     auto* out = r.add_groups();
     out->set_group(group.group.value);
     out->set_primary(group.primary);
+    out->set_epoch(group.epoch);
+    out->set_sequence(group.sequence);
   }
   co_return {};
 }
@@ -234,6 +258,7 @@ class ControlServer::Impl final : public v1::Control::CallbackService {
   }
 
   const std::string& address() const { return address_; }
+  std::size_t calls() const { return calls_; }
 
   // One line per call: its rights, and what does it.
 #define SQ_CONTROL_CALL(Name, Request, Reply, action, function)                           \
@@ -256,7 +281,10 @@ class ControlServer::Impl final : public v1::Control::CallbackService {
   SQ_CONTROL_CALL(AddDisk, AddDiskRequest, Empty, Action::kControl, add_disk)
   SQ_CONTROL_CALL(OkToPullDisk, DiskRequest, Empty, Action::kView, ok_to_pull_disk)
   SQ_CONTROL_CALL(WipeDisk, AddDiskRequest, Empty, Action::kControl, wipe_disk)
-  SQ_CONTROL_CALL(StartScrub, NodeName, Empty, Action::kControl, start_scrub)
+  SQ_CONTROL_CALL(StartScrub, NodeName, Operation, Action::kControl, start_scrub)
+  SQ_CONTROL_CALL(ListOperations, NodeName, OperationList, Action::kView, list_operations)
+  SQ_CONTROL_CALL(ShowOperation, OperationName, Operation, Action::kView, show_operation)
+  SQ_CONTROL_CALL(CancelOperation, OperationName, Operation, Action::kControl, cancel_operation)
   SQ_CONTROL_CALL(PoolStatus, NodeName, Pool, Action::kView, pool_status)
   SQ_CONTROL_CALL(CheckPool, NodeName, PoolCheck, Action::kControl, check_pool)
   SQ_CONTROL_CALL(Checkpoint, NodeName, Empty, Action::kControl, checkpoint)
@@ -324,6 +352,7 @@ Result<> ControlServer::start(std::shared_ptr<grpc::ServerCredentials> credentia
   return impl_->start(std::move(credentials));
 }
 const std::string& ControlServer::address() const { return impl_->address(); }
+std::size_t ControlServer::calls() const { return impl_->calls(); }
 Task<void> ControlServer::stop() { return impl_->stop(); }
 
 }  // namespace square::rpc

@@ -28,6 +28,8 @@ class ControlServer {
   Result<> start(std::shared_ptr<grpc::ServerCredentials> credentials);
   // With the port that was chosen.
   const std::string& address() const;
+  // In flight. Any thread.
+  std::size_t calls() const;
   // No new calls; those in flight have 5 s. Loop thread. Idempotent.
   Task<void> stop();
 

@@ -68,6 +68,39 @@ void fill(const std::string& node, const pool::PoolStatus& pool,
   fill(pool.scrub, *out.mutable_scrub());
 }
 
+void fill(const store::Losses& losses, v1::Pool& out) {
+  for (const auto& volume : losses.volumes) {
+    auto& to = *out.add_lost_volumes();
+    to.set_id(volume.volume.value);
+    to.set_name(volume.name);
+    to.set_ranges(volume.ranges);
+    to.set_bytes(volume.bytes);
+  }
+  for (const auto& range : losses.ranges) {
+    auto& to = *out.add_lost_ranges();
+    to.set_volume(range.volume.value);
+    to.set_snapshot(range.snapshot);
+    to.set_offset(range.offset);
+    to.set_length(range.length);
+  }
+}
+
+void fill(const std::string& node, const format::LongOperation& operation, v1::Operation& out) {
+  out.set_id(operation.id);
+  out.set_kind(operation.kind);
+  out.set_node(node);
+  out.set_state(std::string(format::operation_state_name(operation.state)));
+  out.set_message(operation.message);
+  out.set_began_ns(operation.began_wall_ns);
+  out.set_ended_ns(operation.ended_wall_ns);
+  out.set_restarts(operation.restarts);
+  out.set_done_bytes(operation.done_bytes);
+  out.set_total_bytes(operation.total_bytes);
+  out.set_corruptions_found(operation.corruptions_found);
+  out.set_corruptions_repaired(operation.corruptions_repaired);
+  out.set_stripes_lost(operation.stripes_lost);
+}
+
 void fill(const access::HealthCheck& check, v1::HealthCheck& out) {
   out.set_code(check.code);
   out.set_severity(check.severity);

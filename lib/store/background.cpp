@@ -17,9 +17,10 @@ constexpr int kFailedRoundsMax = 8;  // disks may fail one after another; each i
 }  // namespace
 
 Engine::Impl::Impl(env::Env env, EngineOptions options, index::KvFactory& index_files,
-                   codec::KeyStore& keys)
+                   codec::KeyStore& keys, bool with_local_index)
     : core_(env, std::move(options), keys),
       index_files_(index_files),
+      with_local_index_(with_local_index),
       idle_(env.loop),
       checkpoint_mutex_(env.loop),
       scope_(env.loop) {
@@ -48,13 +49,19 @@ bool Engine::Impl::should_destage(const Group& group) const {
   if (unplaced == 0) return false;
   const auto& buffer = core_.write_buffer;
   return tick_ || want_checkpoint_ || unplaced >= core_.pool->stripe_bytes_max() ||
-         buffer.waiting() > 0 || buffer.used() > buffer.total() / 2 ||
-         core_.lane->used_bytes() > core_.lane->ring_bytes() / 2;
+         buffer.waiting() > 0 || buffer.used() > buffer.total() / 2 || ring_is_tight();
+}
+
+bool Engine::Impl::ring_is_tight() const {
+  return core_.lane->waits_for_room() || core_.lane->used_bytes() > core_.lane->ring_bytes() / 2;
 }
 
 bool Engine::Impl::should_checkpoint() const {
   if (want_checkpoint_) return true;
-  if (core_.lane->used_bytes() > core_.lane->ring_bytes() / 2) return true;
+  // Only what the index has taken and no checkpoint holds yet comes free by one.
+  const auto durable = core_.lane->durable();
+  if (ring_is_tight() && core_.ledger.unapplied_from(durable) > core_.ledger.tail(durable))
+    return true;
   std::uint64_t applied = 0;
   for (const auto& [id, each] : groups_) applied += each->applied().value;
   return applied != applied_at_checkpoint_ &&
@@ -66,7 +73,10 @@ Task<void> Engine::Impl::background() {
   while (!stopping_ && !core_.failed) {
     core_.work.reset();
     const auto more = co_await background_round();
-    const bool failed = !more.ok() && more.code() != Code::kNoSpace;
+    // Room, and members, may come back: at the next tick it is tried again.
+    const bool waits =
+        !more.ok() && (more.code() == Code::kNoSpace || more.code() == Code::kUnavailable);
+    const bool failed = !more.ok() && !waits;
     failed_rounds = failed ? failed_rounds + 1 : 0;
     if (failed && !stopping_ && (more.code() != Code::kIo || failed_rounds > kFailedRoundsMax)) {
       core_.fail(more.error());
@@ -80,15 +90,21 @@ Task<void> Engine::Impl::background() {
   }
 }
 
-// One of each kind of work; true when there is more to do at once.
+// One of each kind of work; true when there is more to do at once. What finds no room does not keep
+// the checkpoint from being made: that is what brings room back.
 Async<bool> Engine::Impl::background_round() {
   bool more = false;
   const bool ticked = tick_;
-  Result<> destaged;
+  std::optional<Error> no_room;
+  const auto go_on = [&no_room](const Result<>& done) -> Result<> {
+    if (done.ok() || done.code() != Code::kNoSpace) return done;
+    no_room = done.error();
+    return {};
+  };
   for (auto& [id, each] : groups_) {
     if (!should_destage(*each)) continue;
-    destaged = co_await each->destage_once();
-    if (!destaged.ok() && destaged.code() != Code::kNoSpace) co_return destaged.error();
+    const auto destaged = co_await each->destage_once();
+    SQ_CO_TRY(go_on(destaged));
     more = more || destaged.ok();
   }
   if (!more) tick_ = false;
@@ -102,17 +118,24 @@ Async<bool> Engine::Impl::background_round() {
     SQ_PROBE("the pool was reconciled");
     ignore(co_await core_.pool->reconcile(), "tried again at the next tick; disks say why");
   }
-  SQ_CO_TRY(const bool cleaned, co_await clean_some());
-  more = more || cleaned;
+  const auto cleaned = co_await clean_some();
+  SQ_CO_TRY(go_on(cleaned.ok() ? Result<>() : cleaned.error()));
+  if (!cleaned.ok()) {
+    SQ_PROBE("cleaning found no room");
+    want_dead_segments();
+  }
+  more = more || (cleaned.ok() && *cleaned);
   if (should_checkpoint()) {
-    SQ_CO_TRY(co_await checkpoint());
+    const auto free_before = core_.pool->room().segments_free;
+    SQ_CO_TRY(go_on(co_await checkpoint()));
+    more = more || (no_room && core_.pool->room().segments_free > free_before);
   }
   core_.no_room.reset();
-  if (!destaged.ok() && !more) {
-    SQ_PROBE("destage found no room");
-    core_.no_room = destaged.error();
+  if (no_room && !more) {
+    SQ_PROBE("background work found no room");
+    core_.no_room = no_room;
     core_.progress.pulse();
-    co_return destaged.error();
+    co_return *no_room;
   }
   co_return more;
 }
@@ -135,8 +158,9 @@ Async<> Engine::Impl::checkpoint() {
 
 Async<> Engine::Impl::checkpoint_locked() {
   SQ_CO_TRY(core_.alive());
+  const Busy busy(core_.options.activities, Activity::kCheckpoint);
   for (auto& [id, each] : groups_) SQ_CO_TRY(each->apply_ready());
-  SQ_CO_TRY(reclaim());
+  SQ_CO_TRY(co_await reclaim());
   std::uint64_t applied = 0;
   for (const auto& [id, each] : groups_) applied += each->applied().value;
 
@@ -166,9 +190,11 @@ Async<> Engine::Impl::checkpoint_locked() {
   }
   if (!written.ok()) {
     for (auto& hold : covered) core_.ledger.applied(std::move(hold));
+    if (written.code() == Code::kUnavailable) core_.no_checkpoint = written.error();
     co_return std::move(written).context("write a checkpoint");
   }
   covered.clear();
+  core_.no_checkpoint.reset();
   core_.lane->tail_is_in_checkpoint(tail);
   core_.lane->set_tail(core_.ledger.tail(core_.lane->durable()));
   applied_at_checkpoint_ = applied;

@@ -18,60 +18,71 @@ constexpr std::uint64_t kLivePercentMax = 90;  // a fuller segment gives too lit
 }  // namespace
 
 // A segment is free when its live bytes are 0 *and* no mapping, present or history, names any of
-// its extents. The pool reuses it after the next checkpoint, and after its readers.
-Result<> Engine::Impl::reclaim() {
-  SQ_TRY(const auto uses, core_.index->segment_uses());
-  std::map<SegmentId, std::uint64_t> live_bytes;
-  for (const auto& use : uses) live_bytes[use.segment] += use.live_bytes;
-  for (const auto segment : core_.pool->closed_segments()) {
-    if (live_bytes[segment] != 0) continue;
-    SQ_TRY(const auto live, core_.index->live_extents(segment));
+// its extents, or when nothing in it ever had a name. The pool reuses it after the next checkpoint,
+// and after its readers. Only segments that have lost their last byte are looked at.
+Async<> Engine::Impl::reclaim() {
+  for (const auto segment : core_.index->dead_segments()) {
+    if (!core_.pool->is_closed(segment)) continue;
+    // What the segment says of itself is asked too. Without a summary, the index's list decides.
+    const auto summary = co_await core_.pool->read_summary(segment);
+    SQ_CO_TRY(core_.alive());
+    if (!core_.pool->is_closed(segment)) continue;
+    SQ_CO_TRY(auto live, core_.index->live_extents(segment));
+    if (live.empty() && summary.ok()) {
+      SQ_PROBE("a dead segment's summary was looked up");
+      SQ_CO_TRY(live, core_.index->live_extents(summary->stripes));
+    }
     if (!live.empty())
-      return Error{Code::kCorrupt, "the index counts no live bytes in segment " +
-                                       std::to_string(segment.value) +
-                                       ", yet mappings name extents in it"};
-    SQ_TRY(core_.index->forget_segment(segment));
+      co_return Error{Code::kCorrupt, "the index counts no live bytes in segment " +
+                                          std::to_string(segment.value) +
+                                          ", yet mappings name extents in it"};
+    SQ_CO_TRY(core_.index->forget_segment(segment));
     core_.pool->release_segment(segment);
+    stuck_.erase(segment);
   }
-  return {};
+  for (const auto segment : core_.pool->barren_segments()) core_.pool->release_segment(segment);
+  co_return {};
 }
 
 std::optional<SegmentId> Engine::Impl::victim() {
-  const auto closed = core_.pool->closed_segments();
   for (const auto segment : damaged_) {
-    if (std::find(closed.begin(), closed.end(), segment) == closed.end()) continue;
+    if (!core_.pool->is_closed(segment) || stuck_.contains(segment)) continue;
     damaged_.erase(segment);
     SQ_PROBE("a damaged segment is cleaned");
     return segment;
   }
-  const auto status = core_.pool->status();
-  const auto low = std::max(kFreeSegmentsLow, status.geometry.chunks * kFreePercentLow / 100);
-  if (status.segments_free >= low) return std::nullopt;
+  const auto room = core_.pool->room();
+  if (room.segments_free >= std::max(kFreeSegmentsLow, room.segments * kFreePercentLow / 100))
+    return std::nullopt;
   const auto uses = core_.index->segment_uses();
   if (!uses.ok()) return std::nullopt;
   const index::SegmentUse* best = nullptr;
   for (const auto& use : *uses) {
     if (use.live_bytes == 0 || use.live_bytes * 100 > use.total_bytes * kLivePercentMax) continue;
-    if (std::find(closed.begin(), closed.end(), use.segment) == closed.end()) continue;
+    if (!core_.pool->is_closed(use.segment) || stuck_.contains(use.segment)) continue;
     if (best == nullptr || use.live_bytes * best->total_bytes < best->live_bytes * use.total_bytes)
       best = &use;
   }
   return best == nullptr ? std::nullopt : std::optional(best->segment);
 }
 
+// Segments may have died by themselves: a checkpoint brings them back.
+void Engine::Impl::want_dead_segments() {
+  for (const auto dead : core_.index->dead_segments())
+    want_checkpoint_ = want_checkpoint_ || core_.pool->is_closed(dead);
+}
+
 Async<bool> Engine::Impl::clean_some() {
   const auto segment = victim();
   if (!segment) {
-    // Segments may have died by themselves: a checkpoint brings them back.
-    const auto status = core_.pool->status();
-    if (status.segments_free < kFreeSegmentsLow) {
-      SQ_CO_TRY(const auto uses, core_.index->segment_uses());
-      for (const auto& use : uses) want_checkpoint_ = want_checkpoint_ || use.live_bytes == 0;
-    }
+    if (core_.pool->room().segments_free < kFreeSegmentsLow) want_dead_segments();
     co_return false;
   }
+  const Busy busy(core_.options.activities, Activity::kCleaning);
   SQ_CO_TRY(auto live, core_.index->live_extents(*segment));
   const auto bytes_max = stripe_fill_bytes(*core_.pool);
+  const auto wanted = live.size();
+  std::size_t moved = 0;
   while (!live.empty()) {
     std::vector<format::MovedExtent> some;
     std::uint64_t bytes = 0;
@@ -80,22 +91,34 @@ Async<bool> Engine::Impl::clean_some() {
       some.push_back(std::move(live.back()));
       live.pop_back();
     }
-    SQ_CO_TRY(co_await move_extents(std::move(some)));
+    SQ_CO_TRY(const auto now, co_await move_extents(std::move(some)));
+    moved += now;
     if (stopping_) co_return false;
   }
+  if (moved < wanted) {
+    SQ_PROBE("a segment could not be cleaned whole");
+    stuck_.insert(*segment);
+  }
   SQ_PROBE("a segment was cleaned");
-  want_checkpoint_ = true;  // only then it is free
-  co_return true;
+  want_checkpoint_ = want_checkpoint_ || moved > 0;  // only then it is free
+  co_return moved > 0;
 }
 
-Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
+// What is lost stays where it is: it is said to whoever reads it, and nobody else has to suffer for
+// it. What is gone meanwhile (a checkpoint by hand may have freed the segment) needs no new place.
+Async<std::size_t> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
+  format::MoveRecord record;
   std::vector<pool::StripeItem> items;
-  for (const auto& extent : extents) {
+  for (auto& extent : extents) {
     const pool::Pool::Verify verify = [&extent](Bytes bytes) {
       return codec::verify_stored(bytes, extent.from).ok();
     };
-    SQ_CO_TRY(auto stored,
-              co_await core_.pool->read_place(extent.from.place, extent.from.stored_bytes, verify));
+    auto read =
+        co_await core_.pool->read_place(extent.from.place, extent.from.stored_bytes, verify);
+    if (!read.ok() && (read.code() == Code::kDataLoss || read.code() == Code::kNotFound)) {
+      continue;
+    }
+    SQ_CO_TRY(auto stored, std::move(read));
     pool::StripeItem item;
     item.extent = {extent.group,
                    extent.volume,
@@ -107,20 +130,23 @@ Async<> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
     core_.stats.moved_bytes += stored.size();
     item.bytes.push_back(std::move(stored));
     items.push_back(std::move(item));
+    record.extents.push_back(std::move(extent));
   }
+  if (items.empty()) co_return std::size_t{0};
   SQ_CO_TRY(auto placed, co_await place_items(*core_.pool, pool::StripeClass::kCleaned,
                                               std::move(items), kStripeAttempts));
-  format::MoveRecord record;
-  for (std::size_t i = 0; i < extents.size(); ++i) {
-    extents[i].to = placed.places[i];
-    record.extents.push_back(std::move(extents[i]));
-  }
+  for (std::size_t i = 0; i < record.extents.size(); ++i) record.extents[i].to = placed.places[i];
   record.stripes = placed.stripes;
   SQ_CO_TRY(auto hold, co_await append_held(core_, record, journal::Reserve::kPlacement));
   SQ_CO_TRY(core_.index->apply_move(record, core_.index_point()));
-  for (const auto& stripe : placed.stripes) core_.pool->stripe_is_indexed(stripe);
+  for (const auto& stripe : placed.stripes) {
+    SQ_CO_TRY(const auto taken,
+              core_.index->find_stripe(stripe.segment, stripe.generation, stripe.stripe_block));
+    // Everything in it was overwritten meanwhile: it is nobody's.
+    taken ? core_.pool->stripe_is_indexed(stripe) : core_.pool->forget_stripe(stripe);
+  }
   core_.ledger.applied(std::move(hold));
-  co_return {};
+  co_return record.extents.size();
 }
 
 }  // namespace square::store

@@ -32,7 +32,8 @@ struct Core {
   EngineStats stats;
   std::optional<Error> failed;  // set once: nothing is acknowledged or read any more
   std::function<void()> on_failed;
-  std::optional<Error> no_room;  // destaging waits for space, and cleaning finds none
+  std::optional<Error> no_room;        // destaging waits for space, and cleaning finds none
+  std::optional<Error> no_checkpoint;  // too many members are away: the journal is not emptied
 
   std::uint64_t cell_tag() const {
     std::uint64_t tag;
@@ -52,6 +53,16 @@ struct Core {
     work.set();
     progress.pulse();
     if (on_failed) on_failed();
+  }
+  // What is left of a journal that nothing empties is for what must go on.
+  Result<> check_journal() const {
+    if (!no_checkpoint || lane->used_bytes() < lane->ring_bytes() / 4 * 3) return {};
+    return Error{Code::kUnavailable, "the journal is nearly full: " + no_checkpoint->message};
+  }
+  // Also before anybody has noticed: without its journal it cannot acknowledge anything.
+  std::optional<Error> failure() const {
+    if (failed || lane == nullptr || !lane->halted()) return failed;
+    return Error{Code::kUnavailable, "the engine has stopped: no disk takes the journal"};
   }
   Result<> alive() const {
     if (failed) return Error{Code::kUnavailable, failed->message};

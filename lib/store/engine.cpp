@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/probe.hpp"
 #include "store/engine_impl.hpp"
 
 namespace square::store {
@@ -48,6 +49,14 @@ Result<std::pair<Group*, Sequence>> Engine::Impl::parse_snapshot(const std::stri
   return std::pair{of, Sequence(sequence)};
 }
 
+Result<std::optional<Sequence>> Engine::Impl::snapshot_of(const Group& group,
+                                                          const std::optional<std::string>& id) {
+  if (!id) return std::optional<Sequence>{};
+  SQ_TRY(const auto named, parse_snapshot(*id));
+  if (named.first == &group) return std::optional(named.second);
+  return Error{Code::kNotFound, "snapshot '" + *id + "' is of another group than the volume"};
+}
+
 Result<std::optional<format::StripeDescriptor>> Engine::Impl::find(SegmentId segment,
                                                                    format::Generation generation,
                                                                    std::uint32_t stripe_block) {
@@ -63,14 +72,18 @@ Engine::~Engine() = default;
 
 Async<std::unique_ptr<Engine>> Engine::open(env::Env env, EngineOptions options,
                                             index::KvFactory& index_files, codec::KeyStore& keys) {
-  std::unique_ptr<Engine> engine(
-      new Engine(std::make_unique<Impl>(env, std::move(options), index_files, keys)));
-  auto opened = co_await engine->impl_->open();
-  if (!opened.ok()) {
+  // The local index is a copy of what checkpoint and journal hold. One that turns out to be damaged
+  // is left aside, and everything begins anew without it.
+  for (bool with_local_index = true;; with_local_index = false) {
+    std::unique_ptr<Engine> engine(
+        new Engine(std::make_unique<Impl>(env, options, index_files, keys, with_local_index)));
+    auto opened = co_await engine->impl_->open();
+    if (opened.ok()) co_return engine;
+    const bool again = engine->impl_->local_index_failed();
     co_await engine->impl_->stop();
-    co_return std::move(opened).error();
+    if (!again) co_return std::move(opened).error();
+    SQ_PROBE("a damaged local index was left aside");
   }
-  co_return engine;
 }
 
 Async<VolumeInfo> Engine::create_volume(CreateVolume request) {
@@ -147,11 +160,7 @@ Async<ReadReply> Engine::read(VolumeId volume, std::uint64_t offset, std::uint32
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(auto* group, impl_->group_of(volume));
-  std::optional<Sequence> at;
-  if (snapshot) {
-    SQ_CO_TRY(const auto named, impl_->parse_snapshot(*snapshot));
-    at = named.second;
-  }
+  SQ_CO_TRY(const auto at, impl_->snapshot_of(*group, snapshot));
   ReadReply reply;
   SQ_CO_TRY(reply.data, co_await group->read(volume, offset, length, at));
   co_return reply;
@@ -171,11 +180,7 @@ Async<std::vector<Extents>> Engine::block_status(VolumeId volume, std::uint64_t 
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(auto* group, impl_->group_of(volume));
-  std::optional<Sequence> at;
-  if (snapshot) {
-    SQ_CO_TRY(const auto named, impl_->parse_snapshot(*snapshot));
-    at = named.second;
-  }
+  SQ_CO_TRY(const auto at, impl_->snapshot_of(*group, snapshot));
   co_return co_await group->block_status(volume, offset, length, count_max, at);
 }
 
@@ -227,6 +232,8 @@ Async<> Engine::drop_snapshot(std::string id) {
   co_return co_await named.first->drop_snapshot(named.second);
 }
 
+std::optional<Error> Engine::failure() const { return impl_->core_.failure(); }
+
 EngineStats Engine::stats() const {
   const auto& core = impl_->core_;
   auto stats = core.stats;
@@ -236,8 +243,18 @@ EngineStats Engine::stats() const {
   stats.lane_ring_bytes = core.lane->ring_bytes();
   stats.write_buffer_bytes = core.write_buffer.used();
   stats.write_buffer_bytes_max = core.write_buffer.total();
+  stats.write_buffer_waiting = core.write_buffer.waiting();
+  for (std::size_t i = 0; i < stats.in_flight.size(); ++i)
+    stats.in_flight[i] = core.options.activities->now[i];
   stats.index_memory_bytes = core.index->kv().memory_bytes();
   return stats;
+}
+
+std::vector<GroupStatus> Engine::groups() const {
+  std::vector<GroupStatus> out;
+  for (const auto& [id, each] : impl_->groups_)
+    out.push_back({id, impl_->epoch().number, each->commit()});
+  return out;
 }
 
 pool::Pool& Engine::pool() { return *impl_->core_.pool; }
@@ -247,13 +264,6 @@ Async<> Engine::checkpoint() {
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(co_await impl_->drain());
   co_return co_await impl_->checkpoint();
-}
-
-Async<std::string> Engine::check() {
-  SQ_CO_TRY(impl_->enter());
-  const Impl::Visit visit(*impl_);
-  const auto checked = impl_->core_.index->check();
-  co_return checked.ok() ? std::string() : checked.error().message;
 }
 
 Task<void> Engine::stop() { co_await impl_->stop(); }

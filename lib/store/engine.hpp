@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/activity.hpp"
 #include "codec/key_store.hpp"
 #include "env/env.hpp"
 #include "index/index.hpp"
@@ -27,6 +28,7 @@ struct EngineOptions {
   std::uint32_t groups = 1;                // made at first start; ids 1...
   std::uint8_t frame_shift = 14;           // frames of 16 KiB
   env::Duration checkpoint_interval = std::chrono::seconds(60);
+  ActivitiesPtr activities = std::make_shared<Activities>();  // what it is in the middle of
 };
 
 enum class VolumeState : std::uint8_t { kReady, kDeleted };
@@ -70,6 +72,23 @@ struct Extents {  // block status
   bool hole = false;
 };
 
+// What more than m lost strips have taken. Bytes of content, by volume, and the ranges one by one
+// up to a limit; everything else reads as before.
+struct LostRange {
+  VolumeId volume;
+  std::string snapshot;  // empty: the present
+  std::uint64_t offset = 0, length = 0;
+};
+struct LostVolume {
+  VolumeId volume;
+  std::string name;
+  std::uint64_t ranges = 0, bytes = 0;
+};
+struct Losses {
+  std::vector<LostVolume> volumes;  // all of them
+  std::vector<LostRange> ranges;    // as many as were asked for
+};
+
 struct ReadReply {
   Buffer data;
 };
@@ -81,10 +100,18 @@ struct EngineStats {
   std::uint64_t writes = 0, written_bytes = 0, reads = 0, read_bytes = 0, holes = 0;
   std::uint64_t direct_writes = 0, destages = 0, checkpoints = 0, moved_bytes = 0;
   std::uint64_t write_buffer_bytes = 0, write_buffer_bytes_max = 0;
+  std::size_t write_buffer_waiting = 0;                          // writes that wait for room in it
+  std::array<std::uint32_t, kActivityNames.size()> in_flight{};  // by Activity
   std::uint64_t index_memory_bytes = 0;
   std::uint64_t recovered_operations = 0;  // replayed from the journal at start
   bool index_from_pool = false;            // the local index was unusable at start
   double start_seconds = 0;
+};
+
+struct GroupStatus {
+  GroupId id;
+  std::uint32_t epoch = 0;
+  Sequence sequence;  // everything up to it is acknowledged, or will be found done
 };
 
 class Engine {
@@ -122,7 +149,8 @@ class Engine {
                                            std::uint64_t length, std::size_t count_max,
                                            std::optional<std::string> snapshot = std::nullopt);
 
-  // A new session of a client. Errors: kBusy when the table is full.
+  // A new session of a client. When the table is full, the one that was idle longest ends for it.
+  // Errors: kBusy when every one of them has a request under way.
   Async<SessionId> open_session();
   Async<> end_session(SessionId session);
 
@@ -132,12 +160,21 @@ class Engine {
   Async<> drop_snapshot(std::string id);
 
   // ---- operation
+  // Why the engine has stopped itself: nothing is read or acknowledged any more, and only a new
+  // start (a recovery) can help. Nothing while it serves.
+  std::optional<Error> failure() const;
   EngineStats stats() const;
+  std::vector<GroupStatus> groups() const;
   pool::Pool& pool();
   // Everything acknowledged is placed, in the index, and in a checkpoint. Errors: kIo, kNoSpace.
   Async<> checkpoint();
-  // Index against pool and journal; the text names each difference, empty when there is none.
+  // Index against itself, the log, the pool and the segments' summaries; the text names each
+  // difference (of very many the first), empty when there is none.
   Async<std::string> check();
+  // Names at most `ranges_max` ranges.
+  Async<Losses> losses(std::size_t ranges_max);
+  // Is anything lost at all?
+  Result<bool> has_losses() const;
   // Refuses new requests, ends those in flight, checkpoints, stops. Idempotent.
   Task<void> stop();
 

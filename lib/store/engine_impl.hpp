@@ -10,15 +10,24 @@ namespace square::store {
 
 class Engine::Impl : public pool::StripeCatalog {
  public:
-  Impl(env::Env env, EngineOptions options, index::KvFactory& index_files, codec::KeyStore& keys);
+  Impl(env::Env env, EngineOptions options, index::KvFactory& index_files, codec::KeyStore& keys,
+       bool with_local_index);
 
   // ---- recovery (recovery.cpp)
   Async<> open();
+  // It failed over the local index: checkpoint and journal may do without.
+  bool local_index_failed() const { return local_index_failed_; }
 
   // ---- background (background.cpp)
   void start_background();
   Task<void> stop();
+  // ---- comparing, and what is lost (check.cpp)
+  Async<std::string> check();
+  Async<Losses> losses(std::size_t ranges_max);
+  Result<bool> has_losses() const;
+
   Async<> checkpoint();
+  const Epoch& epoch() const { return epoch_; }
   Async<> drain();  // destages everything that is committed now
 
   // ---- StripeCatalog
@@ -51,6 +60,9 @@ class Engine::Impl : public pool::StripeCatalog {
   Result<Group*> group_of(VolumeId volume);
   // "<group>-<sequence>". Errors: kInvalid, kNotFound.
   Result<std::pair<Group*, Sequence>> parse_snapshot(const std::string& id);
+  // The mark to read at; nothing for the present. Errors: also kNotFound for another group's.
+  Result<std::optional<Sequence>> snapshot_of(const Group& group,
+                                              const std::optional<std::string>& id);
 
   Core core_;
   std::map<GroupId, std::unique_ptr<Group>> groups_;
@@ -61,6 +73,7 @@ class Engine::Impl : public pool::StripeCatalog {
                                                     const journal::RecoveredLane& lane);
   Async<std::unique_ptr<index::Index>> import_index(const pool::Checkpoint& checkpoint);
   Group& group(GroupId id);
+  Result<> take_over(const journal::RecoveredLane& lane);
   Result<> replay(const journal::RecoveredLane& lane);
   struct ReplayedMove {
     format::MoveRecord move;
@@ -71,17 +84,22 @@ class Engine::Impl : public pool::StripeCatalog {
   Task<void> background();
   Async<bool> background_round();
   bool should_destage(const Group& group) const;
+  bool ring_is_tight() const;
   bool should_checkpoint() const;
   void arm_tick();
   Async<> checkpoint_locked();
   pool::Pool::ReadFile reader_of(index::KvExport& files);
   static Async<Buffer> read_export(env::Loop& loop, index::KvExport& files, index::KvFile file,
                                    std::uint64_t offset, std::uint32_t size);
-  Result<> reclaim();        // cleaner.cpp
+  Async<> reclaim();         // cleaner.cpp
   Async<bool> clean_some();  // cleaner.cpp; true when something moved
+  void check_lane_point(Findings& out) const;
+  Async<> check_segment(SegmentId segment, Findings& out);
+  void want_dead_segments();
   std::optional<SegmentId> victim();
   Task<void> copies_first();  // the journal has its copies before anything is rebuilt
-  Async<> move_extents(std::vector<format::MovedExtent> extents);
+  // How many have a new place now.
+  Async<std::size_t> move_extents(std::vector<format::MovedExtent> extents);
 
   index::KvFactory& index_files_;
   Epoch epoch_;
@@ -91,7 +109,11 @@ class Engine::Impl : public pool::StripeCatalog {
   bool tick_ = false;  // a second has passed: small leftovers are destaged too
   bool want_checkpoint_ = false;
   std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
-  bool serving_ = false;         // recovery is complete
+  std::set<SegmentId> stuck_;    // not everything in it can be read: cleaning it again is in vain
+  bool with_local_index_;
+  bool local_index_used_ = false;
+  bool local_index_failed_ = false;
+  bool serving_ = false;  // recovery is complete
   bool stopping_ = false;
   bool stopped_ = false;
   env::Loop::TimerId timer_;

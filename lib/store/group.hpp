@@ -18,6 +18,7 @@
 
 #include "format/store_records.hpp"
 #include "store/core.hpp"
+#include "store/findings.hpp"
 #include "store/leg.hpp"
 #include "store/memory_map.hpp"
 #include "store/range_lock.hpp"
@@ -85,7 +86,8 @@ class Group {
   Async<SnapshotView> create_snapshot(std::vector<std::string> names, std::string name);
   Result<std::vector<SnapshotView>> list_snapshots();
   Async<> drop_snapshot(Sequence mark);
-  // The index has taken everything up to `sequence`. Errors: kUnavailable.
+  // The index has taken everything up to `sequence`. Errors: kNotFound (nothing up to there is
+  // committed), kNoSpace, kUnavailable.
   Async<> wait_applied(Sequence sequence);
 
   // ---- background, driven by the engine
@@ -97,7 +99,9 @@ class Group {
   // nothing when there is none. Errors: kNoSpace (try again when there is room), kIo.
   Async<> destage_once();
   Result<> apply_ready();
-  // Everything that waits gets OutcomeUnknown.
+  // What the index has taken and what the log still holds, against each other (check.cpp).
+  void check_log(Findings& out) const;
+  // Every operation that waits gets OutcomeUnknown, and the write buffer's budget is free.
   void fail_waiters(const Error& error);
 
  private:

@@ -6,7 +6,18 @@ namespace square::store {
 
 namespace {
 
-constexpr std::size_t kDestageOperationsMax = 1024;  // bounds the placement record
+constexpr std::size_t kDestageOperationsMax = 1024;
+
+// What an operation adds to a placement record, at most: itself without payload, and its extents in
+// the descriptor of a stripe, its own or the one that is being made.
+std::uint64_t placement_bytes(const format::Operation& operation, std::size_t stripes) {
+  constexpr std::uint64_t kOperationBytes = 256, kExtentBytes = 160, kStripeBytes = 512;
+  auto bytes = kOperationBytes + kStripeBytes * stripes;
+  if (const auto* body = operation.writes()) bytes += kExtentBytes * body->extents.size();
+  if (const auto* body = std::get_if<format::RecordBody>(&operation.body))
+    bytes += body->key.size() + body->value.size();
+  return bytes;
+}
 
 }  // namespace
 
@@ -15,8 +26,11 @@ Group::Take Group::take_for_destage() const {
   Take take;
   std::uint64_t bytes = 0;
   const auto bytes_max = stripe_fill_bytes(*core_.pool);
+  std::uint64_t record_bytes = 0;
   for (const auto& logged : pending_) {
     if (!logged->committed || take.operations.size() == kDestageOperationsMax) break;
+    record_bytes += placement_bytes(logged->operation, logged->stripes.size());
+    if (!take.operations.empty() && record_bytes > core_.lane->record_bytes_max() / 4 * 3) break;
     if (!logged->operation.placed()) {
       if (take.any_unplaced && bytes + logged->stored_bytes > bytes_max) break;
       bytes += logged->stored_bytes;
@@ -33,6 +47,7 @@ Async<> Group::destage_once() {
   SQ_CO_TRY(core_.alive());
   auto take = take_for_destage();
   if (!take.any_unplaced) co_return apply_ready();
+  const Busy busy(core_.options.activities, Activity::kDestage);
 
   auto written =
       co_await place_items(*core_.pool, pool::StripeClass::kFresh, take.items, kStripeAttempts);

@@ -11,6 +11,8 @@ namespace {
 
 constexpr int kReadAttempts = 8;  // a segment may be cleaned and reused between lookup and read
 constexpr std::uint64_t kStatusChunkBytes = 64ull << 20;
+constexpr std::uint64_t kSectorBytes = 512;
+constexpr std::uint64_t kVolumeBytesMax = 256ull << 40;
 
 ReadPiece from_mapping(std::uint64_t offset, std::uint64_t length, const format::Mapping& mapping) {
   ReadPiece piece;
@@ -20,6 +22,26 @@ ReadPiece from_mapping(std::uint64_t offset, std::uint64_t length, const format:
   piece.extent = mapping.extent;
   piece.extent_offset = mapping.extent_offset;
   return piece;
+}
+
+// Of a snapshot: the volume may have another size by now, or be gone.
+Result<> check_snapshot_range(std::uint64_t offset, std::uint64_t length) {
+  if (offset % kSectorBytes != 0 || length % kSectorBytes != 0 || length == 0)
+    return Error{Code::kInvalid, "offset and length must be multiples of 512, and length not 0"};
+  if (offset > kVolumeBytesMax || length > kVolumeBytesMax - offset)
+    return Error{Code::kInvalid, "the request ends behind the end that any volume can have"};
+  return {};
+}
+
+// Every byte of the answer comes from a piece; a byte that none covers would be whatever memory
+// held.
+bool covers(const std::vector<ReadPiece>& pieces, std::uint64_t offset, std::uint64_t size) {
+  auto at = offset;
+  for (const auto& piece : pieces) {
+    if (piece.offset != at || piece.length > offset + size - at) return false;
+    at += piece.length;
+  }
+  return at == offset + size;
 }
 
 }  // namespace
@@ -95,6 +117,8 @@ Async<> Group::read_blocks(VolumeId volume, std::uint64_t offset, MutableBytes o
   for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
     SQ_CO_TRY(core_.alive());
     SQ_CO_TRY(const auto pieces, map_range(volume, offset, out.size(), at));
+    if (!covers(pieces, offset, out.size()))
+      co_return Error{Code::kCorrupt, "the index does not cover what was asked for"};
     result = {};
     if (pieces.size() == 1) {
       result = co_await fetch(volume, key, pieces.front(), out);
@@ -118,7 +142,7 @@ Async<> Group::read_blocks(VolumeId volume, std::uint64_t offset, MutableBytes o
 Async<Buffer> Group::read(VolumeId volume, std::uint64_t offset, std::uint32_t length,
                           std::optional<Sequence> at) {
   SQ_CO_TRY(core_.alive());
-  if (!at) SQ_CO_TRY(check_range(volume, offset, length));
+  SQ_CO_TRY(at ? check_snapshot_range(offset, length) : check_range(volume, offset, length));
   if (length > format::kOperationBytesMax)
     co_return Error{Code::kInvalid, "a read asks for at most 1 MiB"};
   if (at) SQ_CO_TRY(co_await wait_applied(*at));
@@ -134,7 +158,7 @@ Async<std::vector<Extents>> Group::block_status(VolumeId volume, std::uint64_t o
                                                 std::uint64_t length, std::size_t count_max,
                                                 std::optional<Sequence> at) {
   SQ_CO_TRY(core_.alive());
-  if (!at) SQ_CO_TRY(check_range(volume, offset, length));
+  SQ_CO_TRY(at ? check_snapshot_range(offset, length) : check_range(volume, offset, length));
   if (at) SQ_CO_TRY(co_await wait_applied(*at));
   std::vector<Extents> out;
   const auto end = align_up(offset + length, kBlockBytes);

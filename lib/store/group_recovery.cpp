@@ -20,7 +20,8 @@ Result<> Group::restore() {
   return {};
 }
 
-// The same operation may come several times: whole, placed, carried. A place, once known, is kept.
+// The same operation may come several times: whole, placed, placed anew. The latest record counts:
+// it was written because the one before did not hold what it promised, or held it dearly.
 // A term mark voids what an older term left behind above its last sequence.
 Result<> Group::replay(const format::Operation& operation, std::vector<Buffer> stored,
                        std::vector<format::StripeDescriptor> stripes, LanePosition position) {
@@ -44,7 +45,6 @@ Result<> Group::replay(const format::Operation& operation, std::vector<Buffer> s
                                      std::to_string(operation.sequence.value) + " of group " +
                                      std::to_string(id_.value)};
   if (logged == nullptr) logged = std::make_shared<LoggedOperation>();
-  if (logged->durable && logged->operation.placed()) return {};
   logged->operation = operation;
   logged->durable = logged->sealed = true;
   logged->stored = std::move(stored);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/probe.hpp"
 #include "store/group.hpp"
 
 namespace square::store {
@@ -105,9 +106,17 @@ Result<VolumeInfo> Group::info(VolumeId id, const VolumeRecord& record) const {
 
 Async<> Group::open_session(SessionId session) {
   SQ_CO_TRY(core_.alive());
-  if (sessions_.size() >= kSessionsMax)
-    co_return Error{Code::kBusy, "the session table is full (" + std::to_string(kSessionsMax) +
-                                     " clients); end sessions that are not used"};
+  while (sessions_.size() >= kSessionsMax) {
+    // A client that went without a word. If it comes back, it is told that the outcome of what it
+    // asks again is not known, and opens another session.
+    const auto idlest = sessions_.idlest();
+    if (!idlest)
+      co_return Error{Code::kBusy, "the session table is full: " + std::to_string(kSessionsMax) +
+                                       " clients have requests under way"};
+    SQ_PROBE("the session that was idle longest is ended");
+    auto ended = co_await end_session(*idlest);
+    if (!ended.ok() && ended.code() != Code::kNotFound) co_return ended;
+  }
   const format::SessionRecord record{core_.env.loop.wall().ns};
   SQ_CO_TRY(co_await put_record(format::session_key(session), format::encode(record)));
   co_return {};
@@ -115,6 +124,8 @@ Async<> Group::open_session(SessionId session) {
 
 Async<> Group::end_session(SessionId session) {
   if (!sessions_.known(session)) co_return Error{Code::kNotFound, "the session is not known"};
+  sessions_.close(session);
+  while (const auto flight = sessions_.flight_of(session)) co_await flight->ended.wait();
   // Known by its record or by its window until both are gone: never as a session without a past.
   Draft gone{
       OperationType::kDeleteRecord, format::RecordBody{format::session_key(session), {}}, {}};

@@ -85,21 +85,18 @@ Result<> Group::check_range(VolumeId volume, std::uint64_t offset, std::uint64_t
 
 // Client writes are refused first, so that destage, cleaning, drops and recovery always find room.
 Result<> Group::check_room(std::uint64_t bytes) const {
-  const auto status = core_.pool->status();
-  // With members missing, stripes are narrower and a segment holds less.
-  const auto k_now = core_.pool->stripe_bytes_min() / kBlockBytes;
-  const auto segment_bytes = status.geometry.chunk_bytes * k_now;
-  const auto free = status.free_fresh_bytes / status.geometry.k * k_now;
+  const auto room = core_.pool->room();
   const auto reserve =
-      std::max(segment_bytes * kReserveSegments, status.capacity_bytes / 100 * kReservePercent);
+      std::max(room.segment_bytes * kReserveSegments, room.capacity_bytes / 100 * kReservePercent);
   const auto promised = core_.write_buffer.used() + bytes;
-  if (promised + promised / 8 + reserve <= free) return {};
-  return Error{Code::kNoSpace, "the pool is full: " + std::to_string(free >> 20) +
+  if (promised + promised / 8 + reserve <= room.free_fresh_bytes) return {};
+  return Error{Code::kNoSpace, "the pool is full: " + std::to_string(room.free_fresh_bytes >> 20) +
                                    " MiB are left, and are kept for what is accepted already; "
                                    "delete volumes or snapshots, or add disks"};
 }
 
-// Runs `function` once for a request, however often it is sent.
+// Runs `function` once for a request, however often it is sent. The table is asked before anything
+// else: a request that was done is done, whatever has become of the volume since.
 template <class Function>
 Async<> Group::once(RequestId request, Function function) {
   auto begun = sessions_.begin(request);
@@ -122,17 +119,17 @@ Async<> Group::once(RequestId request, Function function) {
 Async<> Group::write(VolumeId volume, std::uint64_t offset, Buffer data,
                      std::vector<std::uint64_t> ingest, RequestId request) {
   SQ_CO_TRY(core_.alive());
-  SQ_CO_TRY(check_range(volume, offset, data.size()));
   if (data.size() > format::kOperationBytesMax)
     co_return Error{Code::kInvalid, "a write carries at most 1 MiB"};
-  if (ingest.size() != part_count(offset, data.size()))
-    co_return Error{Code::kInvalid, "a write needs one hash for each 4 KiB block it touches"};
   auto work = [&] { return write_locked(volume, offset, data, std::move(ingest), request); };
   co_return co_await once(request, work);
 }
 
 Async<> Group::write_locked(VolumeId volume, std::uint64_t offset, Buffer data,
                             std::vector<std::uint64_t> ingest, RequestId request) {
+  SQ_CO_TRY(check_range(volume, offset, data.size()));
+  if (ingest.size() != part_count(offset, data.size()))
+    co_return Error{Code::kInvalid, "a write needs one hash for each 4 KiB block it touches"};
   const bool whole = offset % kBlockBytes == 0 && data.size() % kBlockBytes == 0;
   const auto mode = whole ? RangeLocks::Mode::kShared : RangeLocks::Mode::kAlone;
   const auto lock = co_await locks_.lock(volume, offset, data.size(), mode);
@@ -185,12 +182,15 @@ Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId req
   }
 
   SQ_CO_TRY(check_room(stored_bytes));
+  SQ_CO_TRY(core_.check_journal());
   if (!core_.write_buffer.try_acquire(stored_bytes)) {
     core_.work.set();
     co_await core_.write_buffer.acquire(stored_bytes);
   }
   auto sealer = co_await seals_.borrow(frames);
   auto usable = sealer.ok() ? core_.alive() : Result<>(sealer.error());
+  // Those that waited for the buffer together were each let in alone, and the pool fills meanwhile.
+  if (usable.ok()) usable = check_room(0);
   if (!usable.ok()) {
     core_.write_buffer.release(stored_bytes);
     co_return usable;
@@ -255,7 +255,6 @@ Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId req
 Async<> Group::zero(VolumeId volume, std::uint64_t offset, std::uint64_t length,
                     RequestId request) {
   SQ_CO_TRY(core_.alive());
-  SQ_CO_TRY(check_range(volume, offset, length));
   auto work = [&] { return zero_range(volume, offset, length, request); };
   co_return co_await once(request, work);
 }
@@ -264,6 +263,7 @@ Async<> Group::zero(VolumeId volume, std::uint64_t offset, std::uint64_t length,
 // number goes with the last operation: until that is durable, a retry does all of it again.
 Async<> Group::zero_range(VolumeId volume, std::uint64_t offset, std::uint64_t length,
                           RequestId request) {
+  SQ_CO_TRY(check_range(volume, offset, length));
   const auto end = offset + length;
   const auto first = align_up(offset, kBlockBytes);  // whole blocks: [first, last)
   const auto last = round_down(end);
@@ -282,20 +282,31 @@ Async<> Group::zero_range(VolumeId volume, std::uint64_t offset, std::uint64_t l
     if (last < end) edges.push_back({last, end - last});
   }
   const bool hole = first < last;
+  bool begun = false;  // some of it is done: an error does not undo it
+  const auto outcome = [&begun](Result<> done) -> Result<> {
+    if (done.ok()) {
+      begun = true;
+    } else if (begun && done.code() != Code::kOutcomeUnknown) {
+      return Error{Code::kOutcomeUnknown, "zeroed in part: " + done.error().message};
+    }
+    return done;
+  };
   for (std::size_t i = 0; i < edges.size(); ++i) {
     auto zeros = Buffer::zeroed(edges[i].length);
     std::vector<std::uint64_t> ingest{codec::checksum64(zeros.bytes())};
-    SQ_CO_TRY(auto content,
-              co_await whole_blocks(volume, edges[i].offset, zeros, std::move(ingest)));
+    auto content = co_await whole_blocks(volume, edges[i].offset, zeros, std::move(ingest));
+    if (!content.ok()) co_return outcome(std::move(content).error());
     const bool final_one = !hole && i + 1 == edges.size();
-    SQ_CO_TRY(co_await write_blocks(volume, std::move(content), final_one ? request : RequestId{}));
+    SQ_CO_TRY(outcome(
+        co_await write_blocks(volume, *std::move(content), final_one ? request : RequestId{})));
   }
   if (!hole) co_return {};
   for (auto at = first; at < last; at += std::min(kHoleBytesMax, last - at)) {
     const auto size = std::min(kHoleBytesMax, last - at);
     const auto with = at + size == last ? request : RequestId{};
     Draft draft{OperationType::kHole, format::HoleBody{volume, at, size}, with};
-    SQ_CO_TRY(co_await log(std::move(draft)));
+    const auto logged = co_await log(std::move(draft));
+    SQ_CO_TRY(outcome(logged.ok() ? Result<>() : logged.error()));
     ++core_.stats.holes;
   }
   co_return {};

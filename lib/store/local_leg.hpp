@@ -13,7 +13,10 @@ class LocalLeg : public Leg {
   Async<> log(std::shared_ptr<LoggedOperation> logged) override;
 
  private:
+  Async<> log_direct(std::shared_ptr<LoggedOperation> logged);
   Async<> place(LoggedOperation& logged);
+  static void unplace(LoggedOperation& logged);
+  bool is_whole(const LoggedOperation& logged) const;
   Core& core_;
 };
 

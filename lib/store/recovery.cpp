@@ -45,13 +45,17 @@ Async<std::unique_ptr<index::Index>> Engine::Impl::import_index(
 Async<std::unique_ptr<index::Index>> Engine::Impl::usable_index(
     const std::optional<pool::Checkpoint>& from, const CheckpointHeader& header,
     const journal::RecoveredLane& lane) {
-  auto kv = index_files_.open_local();
+  auto kv = with_local_index_ ? index_files_.open_local()
+                              : Error{Code::kNotFound, "the local index was left aside"};
   if (kv.ok()) {
     auto local = index::Index::open(std::move(kv).value());
     if (local.ok()) {
       const auto point = (*local)->lane_point(0);
       const bool whole = point.position >= header.tail.position && on_chain(lane, point);
-      if (whole || SQ_PLANTED("stale_index_accepted")) co_return std::move(local).value();
+      if (whole || SQ_PLANTED("stale_index_accepted")) {
+        local_index_used_ = true;
+        co_return std::move(local).value();
+      }
       SQ_PROBE("the local index did not stand on the journal's chain");
     }
   }
@@ -125,6 +129,19 @@ Result<> Engine::Impl::replay(const journal::RecoveredLane& lane) {
   return {};
 }
 
+// What the index says, and on top of it what the journal says.
+Result<> Engine::Impl::take_over(const journal::RecoveredLane& lane) {
+  Result<> adopted;
+  SQ_TRY(core_.index->for_each_stripe([&](const format::StripeDescriptor& stripe) {
+    if (adopted.ok()) adopted = core_.pool->adopt(stripe, true);
+  }));
+  SQ_TRY(std::move(adopted));
+  for (const auto id : core_.index->groups()) group(id);
+  for (std::uint32_t i = 1; i <= core_.options.groups; ++i) group(GroupId(i));
+  for (auto& [id, each] : groups_) SQ_TRY(each->restore());
+  return replay(lane);
+}
+
 Async<> Engine::Impl::open() {
   const auto began = core_.env.loop.now();
   SQ_CO_TRY(core_.pool, co_await pool::Pool::open(core_.env, core_.options.pool));
@@ -139,21 +156,16 @@ Async<> Engine::Impl::open() {
   lane.pool = core_.pool->id();
   lane.ring_bytes = geometry.journal_bytes;
   lane.copies = static_cast<std::uint8_t>(geometry.m + 1);
+  lane.activities = core_.options.activities;
   core_.lane = std::make_unique<journal::Lane>(core_.env, *core_.pool, lane);
   if (core_.lane->record_bytes_max() < kRecordBytesNeeded)
     co_return Error{Code::kUnsupported, "the journal area of this pool is too small"};
   SQ_CO_TRY(auto recovered, co_await core_.lane->recover(header.tail));
 
   SQ_CO_TRY(core_.index, co_await usable_index(checkpoint, header, recovered));
-  Result<> adopted;
-  SQ_CO_TRY(core_.index->for_each_stripe([&](const format::StripeDescriptor& stripe) {
-    if (adopted.ok()) adopted = core_.pool->adopt(stripe, true);
-  }));
-  SQ_CO_TRY(std::move(adopted));
-  for (const auto id : core_.index->groups()) group(id);
-  for (std::uint32_t i = 1; i <= core_.options.groups; ++i) group(GroupId(i));
-  for (auto& [id, each] : groups_) SQ_CO_TRY(each->restore());
-  SQ_CO_TRY(replay(recovered));
+  auto taken = take_over(recovered);
+  local_index_failed_ = !taken.ok() && local_index_used_;
+  SQ_CO_TRY(std::move(taken));
   recovered.records.clear();
 
   SQ_CO_TRY(co_await core_.lane->restore_copies());
@@ -172,6 +184,7 @@ Async<> Engine::Impl::open() {
     damaged_.insert(stripe.segment);
     core_.work.set();
   });
+  core_.pool->on_slot_joined([this](Slot slot) { core_.lane->slot_joined(slot); });
   core_.pool->serve(epoch_.number, this, [this](Slot slot) { core_.lane->slot_lost(slot); });
   // A crash loop must not fill the ring with term marks.
   if (core_.lane->used_bytes() > core_.lane->ring_bytes() / 4 * 3)

@@ -52,6 +52,7 @@ class Seals {
   std::map<std::uint32_t, codec::SealId> table_;
   std::uint32_t next_reference_ = 1;
   std::vector<std::unique_ptr<codec::Sealer>> idle_;
+  bool went_on_ = false;  // the planted bug has had its turn
 };
 
 }  // namespace square::store

@@ -33,6 +33,14 @@ class Sessions {
   bool known(SessionId session) const { return sessions_.contains(session); }
   std::size_t size() const { return sessions_.size(); }
 
+  // From now on the session takes no new request: its end will be the last of it in the log, so
+  // that nothing makes it known again.
+  void close(SessionId session);
+  // A request of it that is under way, if any.
+  std::shared_ptr<Flight> flight_of(SessionId session) const;
+  // The session that was idle longest, of those with no request under way that are not closed.
+  std::optional<SessionId> idlest() const;
+
   // A committed operation carried this request.
   void done(SessionId session, RequestNumber request);
 
@@ -48,8 +56,11 @@ class Sessions {
   struct Session {
     format::SessionRow requests;
     std::map<RequestNumber, std::shared_ptr<Flight>> flights;
+    std::uint64_t last_use = 0;
+    bool closed = false;
   };
   env::Loop& loop_;
+  std::uint64_t uses_ = 0;
   std::map<SessionId, Session> sessions_;
 };
 

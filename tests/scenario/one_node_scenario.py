@@ -7,41 +7,19 @@ block with the last one that was acknowledged (a later one may be there: it was 
 """
 
 import hashlib
-import json
 import os
 import random
-import shutil
+import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
+from cell import run_scenario
+
 BLOCK = 4096
 WRITERS = 4
-
-
-class Cell:
-    def __init__(self, build, folder):
-        self.square = os.path.join(build, "bin", "square")
-        self.folder = folder
-        self.environment = dict(os.environ, SQUARE_CONFIG=os.path.join(folder, "client.toml"))
-
-    def run(self, *words, stdin=None, expect=0):
-        done = subprocess.run([self.square, *words], input=stdin, capture_output=True,
-                              env=self.environment, timeout=300, check=False)
-        if expect is not None and done.returncode != expect:
-            raise AssertionError(f"square {' '.join(words)}: exit {done.returncode}, not {expect}\n"
-                                 f"{done.stderr.decode()}")
-        return done
-
-    def json(self, *words):
-        return json.loads(self.run("--json", *words).stdout)
-
-    def log(self):
-        with open(os.path.join(self.folder, "n1", "squared.log"), encoding="utf-8") as file:
-            return file.read()
 
 
 class Writer(threading.Thread):
@@ -117,16 +95,9 @@ def kill_while_writing(cell, writers):
     return threads
 
 
-def expect_line(cell, text):
-    end = time.monotonic() + 10
-    while text not in cell.log():
-        assert time.monotonic() < end, f"the log has no line with: {text}"
-        time.sleep(0.05)
-
-
 def bad_input(cell):
     """Garbage on every port, wrong rights, wrong configuration: refused, and the node serves on."""
-    node = cell.json("playground", "ps", cell.folder)[0]
+    node = cell.node()
     for port in ("address", "control", "http"):
         host, number = node[port].split(":")
         with socket.create_connection((host, int(number)), timeout=10) as peer:
@@ -136,25 +107,107 @@ def bad_input(cell):
                     pass
             except ConnectionError:
                 pass
-    expect_line(cell, "refused a connection")
+    cell.expect_line("refused a connection")
     client = os.path.join(cell.folder, "as_client.toml")
     with open(os.path.join(cell.folder, "client.toml"), encoding="utf-8") as file:
         text = file.read()
     with open(client, "w", encoding="utf-8") as file:
         file.write(text.replace("tls/operator", "tls/client"))
-    cell.run("--config", client, "volume", "ls")
-    refused = cell.run("--config", client, "--json", "volume", "rm", "image", expect=4)
-    assert json.loads(refused.stderr)["error"]["code"] == "denied"
+    cell.run("volume", "ls", config=client)
+    cell.refused("volume", "rm", "image", config=client, expect=4, code="denied")
     with open(client, "w", encoding="utf-8") as file:
         file.write(text + "certificat = \"x\"\n")
-    wrong = cell.run("--config", client, "volume", "ls", expect=1).stderr.decode()
+    wrong = cell.refused("volume", "ls", config=client, expect=1, code="invalid")
     assert "unknown key" in wrong and "tls.certificate" in wrong, wrong
     cell.run("playground", "kill", cell.folder, "n1", "--signal", "HUP")
-    expect_line(cell, "reloaded certificates and log level")
+    cell.expect_line("reloaded certificates and log level")
     cell.run("volume", "ls")
 
 
-def scenario(cell, folder, rounds):
+def every_command(cell, folder):
+    """Each command once, or once more, with what a script reads of it."""
+    volume = cell.json("volume", "create", "tour", "--size", "4MiB", "--extent", "16KiB")
+    assert list(volume) == ["name", "id", "size_bytes", "used_bytes", "extent_bytes", "group", "state"]
+    assert volume["extent_bytes"] == 16384 and volume["state"] == "ready"
+    data = random.randbytes(1 << 20)
+    assert cell.run("--json", "volume", "write", "tour", "--offset", "1MiB", stdin=data).stdout
+    got = cell.run("volume", "read", "tour", "--offset", "1MiB", "--length", "1MiB").stdout
+    assert got == data
+    assert cell.json("volume", "trim", "tour", "--offset", "1MiB", "--length", "512KiB")
+    got = cell.run("volume", "read", "tour", "--offset", "1MiB", "--length", "1MiB").stdout
+    assert got == bytes(512 << 10) + data[512 << 10:]
+    assert cell.json("volume", "resize", "tour", "--size", "8MiB")["size_bytes"] == 8 << 20
+    assert "tour" in [each["name"] for each in cell.json("volume", "ls")]
+    snapshot = cell.json("snapshot", "create", "tour")
+    assert snapshot["id"] in [each["id"] for each in cell.json("snapshot", "ls")]
+    assert cell.run("volume", "export", "tour", "-", "--snapshot", snapshot["id"]).stdout
+    assert cell.json("snapshot", "rm", snapshot["id"])["state"] == "dropped"
+    cell.run("volume", "rm", "tour")
+    assert "tour" in [each["name"] for each in cell.json("volume", "ls", "--deleted")]
+    node, group = cell.json("node", "ls"), cell.json("group", "ls")
+    assert node[0]["node"] == "n1" and node[0]["state"] == "serving" and node[0]["epoch"] > 0
+    assert group[0]["primary"] == "n1" and group[0]["replica"] is None and group[0]["sequence"] > 0
+    disks = cell.json("disk", "ls", "--node", "n1")
+    assert [disk["state"] for disk in disks].count("member") == 10
+    spare = next(disk for disk in disks if disk["state"] == "spare")
+    cell.run("disk", "ok-to-pull", "n1", str(spare["slot"]))
+    cell.refused("disk", "ok-to-pull", "n1", str(disks[0]["slot"]), expect=4, code="denied")
+    cell.refused("disk", "ls", "--node", "n2", expect=3, code="not_found")
+    cell.run("pool", "checkpoint")
+    assert cell.json("pool", "check")["clean"]
+    status = cell.json("status")
+    assert {"health", "nodes", "groups", "pools", "disks", "volumes"} <= set(status)
+    for words in (["status"], ["disk", "ls"], ["pool", "status"], ["op", "ls"], ["group", "ls"]):
+        assert cell.run(*words).stdout
+    for shell in ("bash", "zsh", "fish"):
+        assert b"volume" in cell.run("completions", shell).stdout
+    for path in ("/healthz", "/readyz"):
+        assert cell.http(path)
+    added = os.path.join(folder, "added.img")
+    with open(added, "wb") as file:
+        file.truncate(512 << 20)
+    assert cell.json("disk", "add", "n1", added)["state"] == "spare"
+    cell.run("disk", "fail", "n1", str(cell.disk(added)["slot"]))
+
+
+def long_operation(cell):
+    """A scrub is an operation: followed, waited for with a limit, cancelled, over a restart."""
+    begun = cell.json("pool", "scrub")
+    assert list(begun) == ["operation", "node", "state"]
+    ended = cell.json("op", "wait", begun["operation"], "--timeout", "2min")
+    assert ended["state"] == "done" and ended["done_bytes"] > 0, ended
+    assert cell.json("op", "show", begun["operation"]) == ended
+    assert ended in cell.json("op", "ls")
+    cell.refused("op", "cancel", begun["operation"], expect=1, code="conflict")
+    assert cell.json("pool", "scrub", "--wait", "--timeout", "2min")["message"] == "clean"
+    # It goes on without its command, and over a kill of the node, until somebody has waited for it.
+    waiting = cell.json("pool", "scrub")["operation"]
+    cell.run("playground", "kill", cell.folder, "n1", "--signal", "STOP")
+    assert cell.json("op", "wait", waiting, "--timeout", "1s", expect=124)["state"] == "running"
+    cell.kill()
+    cell.start()
+    assert cell.json("op", "wait", waiting, "--timeout", "2min")["state"] == "done"
+    assert "unknown" not in str(cell.json("op", "show", waiting))
+
+
+def watch(cell):
+    """One document a line, again and again, also over a restart of the node."""
+    watching = subprocess.Popen([os.path.join(cell.bin, "square"), "--json", "--config", cell.config,
+                                 "health", "--watch", "--interval", "100ms"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(3):
+        assert '"health":' in watching.stdout.readline()
+    cell.kill()
+    assert "unavailable" in watching.stderr.readline()
+    cell.start()
+    while '"health":' not in watching.stdout.readline():
+        assert watching.poll() is None
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=20)
+
+
+def scenario(cell, rounds):
+    folder = os.path.dirname(cell.folder)
     cell.run("playground", "up", cell.folder, "--disk-size", "512MiB")
     cell.run("playground", "up", cell.folder)  # nothing to do
     assert cell.json("playground", "ps", cell.folder)[0]["running"]
@@ -170,6 +223,9 @@ def scenario(cell, folder, rounds):
     snapshot = cell.json("snapshot", "create", "image", "--name", "first")["id"]
     check_content(cell, folder, expected, snapshot)
     bad_input(cell)
+    every_command(cell, folder)
+    long_operation(cell)
+    watch(cell)
 
     writers = [Writer(cell, index) for index in range(WRITERS)]
     acknowledged = 0
@@ -198,24 +254,6 @@ def scenario(cell, folder, rounds):
     print(f"{rounds} kills, {acknowledged} acknowledged overwrites, none lost")
 
 
-def main():
-    build = sys.argv[1]
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    seed = int(os.environ.get("SQUARE_SEED", time.time_ns() % 1_000_000))
-    print(f"SQUARE_SEED={seed}")
-    random.seed(seed)
-    shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    folder = tempfile.mkdtemp(prefix="square_one_node_", dir=shared)
-    cell = Cell(build, os.path.join(folder, "cell"))
-    try:
-        scenario(cell, folder, rounds)
-    except BaseException:
-        print(cell.log()[-4000:] if os.path.exists(os.path.join(cell.folder, "n1")) else "")
-        raise
-    finally:
-        cell.run("playground", "down", cell.folder, expect=None)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 if __name__ == "__main__":
-    main()
+    run_scenario("one_node", sys.argv[1], lambda cell: scenario(
+        cell, int(sys.argv[2]) if len(sys.argv) > 2 else 5))

@@ -55,7 +55,7 @@ Arguments parse(int argc, char** argv) {
 
 struct Totals {
   RunReport sum;
-  std::uint64_t seeds = 0, failed = 0;
+  std::uint64_t seeds = 0, failed = 0, rocks = 0;
   void add(const RunReport& report) {
     ++seeds;
     failed += report.violation.has_value();
@@ -71,6 +71,9 @@ struct Totals {
     sum.direct_writes += report.direct_writes;
     sum.moved_bytes += report.moved_bytes;
     sum.heals += report.heals;
+    sum.strikes += report.strikes;
+    sum.sealings += report.sealings;
+    rocks += report.rocks;
     sum.rebuilt_bytes += report.rebuilt_bytes;
     sum.virtual_s += report.virtual_s;
     sum.events += report.events;
@@ -78,26 +81,34 @@ struct Totals {
   }
 };
 
+using Number = unsigned long long;  // for printf
+
 void print(const Totals& totals) {
   const auto& s = totals.sum;
   std::printf(
-      "%llu seeds, %llu failed: %llu operations, %llu acknowledged, %llu unknown, %llu "
-      "retried; %llu crashes, %llu inside recovery; %llu destages, %llu direct, %llu "
-      "checkpoints, %llu snapshots, %llu KiB moved; %llu heals, %llu KiB rebuilt; %.1f virtual s, "
-      "%llu events; faults:",
-      (unsigned long long)totals.seeds, (unsigned long long)totals.failed,
-      (unsigned long long)s.operations, (unsigned long long)s.acknowledged,
-      (unsigned long long)s.unknown, (unsigned long long)s.retries, (unsigned long long)s.crashes,
-      (unsigned long long)s.recovery_crashes, (unsigned long long)s.destages,
-      (unsigned long long)s.direct_writes, (unsigned long long)s.checkpoints,
-      (unsigned long long)s.snapshots, (unsigned long long)s.moved_bytes >> 10,
-      (unsigned long long)s.heals, (unsigned long long)s.rebuilt_bytes >> 10, s.virtual_s,
-      (unsigned long long)s.events);
+      "%llu seeds (%llu with RocksDB), %llu failed: %llu operations, %llu acknowledged, %llu "
+      "unknown, %llu retried; %llu faults ordered, of them %llu crashes and %llu inside recovery; "
+      "%llu destages, %llu direct, %llu checkpoints, %llu snapshots, %llu KiB moved; %llu heals, "
+      "%llu KiB rebuilt; %llu sealings watched; %.1f virtual s, %llu events; faults:",
+      Number{totals.seeds}, Number{totals.rocks}, Number{totals.failed}, Number{s.operations},
+      Number{s.acknowledged}, Number{s.unknown}, Number{s.retries}, Number{s.strikes},
+      Number{s.crashes}, Number{s.recovery_crashes}, Number{s.destages}, Number{s.direct_writes},
+      Number{s.checkpoints}, Number{s.snapshots}, Number{s.moved_bytes >> 10}, Number{s.heals},
+      Number{s.rebuilt_bytes >> 10}, Number{s.sealings}, s.virtual_s, Number{s.events});
   for (std::size_t i = 0; i < s.faults.fired.size(); ++i)
-    if (s.faults.fired[i] != 0)
-      std::printf(" %s=%llu", std::string(disk_fault_name(static_cast<DiskFault>(i))).c_str(),
-                  (unsigned long long)s.faults.fired[i]);
+    std::printf(" %s=%llu", std::string(disk_fault_name(static_cast<DiskFault>(i))).c_str(),
+                Number{s.faults.fired[i]});
   std::printf("\n");
+}
+
+// A line each, for tools/check: what was never reached is not tested.
+void print_reached(const FaultCounts& faults) {
+  for (std::size_t i = 0; i < faults.fired.size(); ++i)
+    std::printf("fault %8llu  %s\n", Number{faults.fired[i]},
+                std::string(disk_fault_name(static_cast<DiskFault>(i))).c_str());
+  for (const auto& probe : probe_counts())
+    std::printf("probe %8llu  %.*s\n", Number{probe.hits}, static_cast<int>(probe.name.size()),
+                probe.name.data());
 }
 
 }  // namespace
@@ -119,7 +130,10 @@ int main(int argc, char** argv) {
 #endif
   Totals totals;
   for (auto seed = arguments.first; seed < arguments.first + arguments.count; ++seed) {
-    const RunOptions options{seed, arguments.operations, arguments.trace};
+    RunOptions options;
+    options.seed = seed;
+    options.operations = arguments.operations;
+    options.trace = arguments.trace;
     const auto report = EngineRun(options).run();
     totals.add(report);
     if (report.violation) {
@@ -136,10 +150,7 @@ int main(int argc, char** argv) {
     }
   }
   print(totals);
-  if (arguments.probes)
-    for (const auto& probe : probe_counts())
-      std::printf("probe %8llu  %.*s\n", (unsigned long long)probe.hits,
-                  static_cast<int>(probe.name.size()), probe.name.data());
+  if (arguments.probes) print_reached(totals.sum.faults);
   const bool found = totals.failed != 0;
   return found == !arguments.plant.empty() ? 0 : 1;
 }

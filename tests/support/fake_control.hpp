@@ -69,7 +69,24 @@ class FakeControl final : public access::ControlService {
   }
   Async<> add_disk(std::string) override { co_return {}; }
   Async<> wipe_disk(std::string) override { co_return {}; }
-  Result<> start_scrub() override { return Error{Code::kBusy, "one runs"}; }
+  Result<format::LongOperation> start_scrub() override {
+    if (!scrubs.empty()) return Error{Code::kBusy, "one runs"};
+    scrubs.emplace_back();
+    scrubs.back().id = "scrub-1";
+    scrubs.back().kind = "scrub";
+    scrubs.back().total_bytes = 9;
+    return scrubs.back();
+  }
+  std::vector<format::LongOperation> operations() override { return scrubs; }
+  Result<format::LongOperation> operation(std::string id) override {
+    if (!scrubs.empty() && id == scrubs.back().id) return scrubs.back();
+    return Error{Code::kNotFound, "no operation \"" + id + "\""};
+  }
+  Result<format::LongOperation> cancel_operation(std::string id) override {
+    SQ_TRY(auto scrub, operation(id));
+    scrubs.back().state = format::LongOperationState::kCancelled;
+    return scrubs.back();
+  }
   pool::PoolStatus pool_status() override {
     pool::PoolStatus pool;
     pool.geometry.k = 8;
@@ -78,17 +95,24 @@ class FakeControl final : public access::ControlService {
     pool.rebuild.total_bytes = 77;
     return pool;
   }
+  Async<store::Losses> losses(std::size_t) override {
+    store::Losses losses;
+    losses.volumes = {{VolumeId(3), "orders", 2, 12288}};
+    losses.ranges = {{VolumeId(3), "", 4096, 8192}, {VolumeId(3), "1-7", 0, 4096}};
+    co_return losses;
+  }
   Async<std::string> check_pool() override { co_return std::string("stripe 5 differs"); }
   Async<> checkpoint() override { co_return Error{Code::kDataLoss, "lost"}; }
   std::vector<access::HealthCheck> health() override {
     return {{"SQ-DISK-FAILED", "degraded", "disk 1 has failed", "square disk ls", 5}};
   }
   access::NodeView node() override { return {"n1", "primary", "serving", "127.0.0.1:1", "0", 3}; }
-  std::vector<access::GroupView> groups() override { return {{GroupId(1), "n1"}}; }
+  std::vector<access::GroupView> groups() override { return {{GroupId(1), "n1", 3, 42}}; }
   std::vector<access::Counter> counters() override { return {{"square_writes_total", 7}}; }
 
   std::map<std::string, store::VolumeInfo> volumes;
   std::vector<Slot> failed;
+  std::vector<format::LongOperation> scrubs;
 };
 
 }  // namespace square::test

@@ -14,6 +14,7 @@ namespace square::env {
 namespace {
 
 constexpr std::uint64_t kAtOnceBytesMax = 64u << 10;
+constexpr std::size_t kThreadsPerDisk = 2;
 constexpr auto kEndWaitMax = std::chrono::seconds(5);
 
 }  // namespace
@@ -75,10 +76,7 @@ struct ThreadBackend::Done : TurnHook, std::enable_shared_from_this<Done> {
   std::vector<std::unique_ptr<DiskRequest>> ended_here;
 };
 
-ThreadBackend::ThreadBackend(AsioLoop& loop, std::size_t threads)
-    : loop_(loop),
-      done_(std::make_shared<Done>(loop)),
-      pool_(std::make_unique<ThreadPool>("square-disk", threads)) {
+ThreadBackend::ThreadBackend(AsioLoop& loop) : loop_(loop), done_(std::make_shared<Done>(loop)) {
   loop_.impl().add_hook(done_.get());
 }
 
@@ -88,7 +86,8 @@ ThreadBackend::~ThreadBackend() {
   done_->changed.wait_for(lock, kEndWaitMax, [this] { return done_->all_hang(); });
   const bool all_ended = done_->running.empty();
   lock.unlock();
-  if (!all_ended) pool_->abandon();  // nothing starts any more
+  for (auto& [file, threads] : pools_)
+    if (!all_ended) threads.pool->abandon();  // nothing starts any more
   lock.lock();
   done_->loop = nullptr;
   count_quarantined(static_cast<std::int64_t>(done_->held_bytes));
@@ -96,6 +95,15 @@ ThreadBackend::~ThreadBackend() {
 
 bool ThreadBackend::done_at_once(const DiskRequest& request) const {
   return request.file->in_memory && request.size <= kAtOnceBytesMax;
+}
+
+ThreadPool& ThreadBackend::threads_of(const std::shared_ptr<DiskFile>& file) {
+  const auto known = pools_.find(file.get());
+  if (known != pools_.end() && !known->second.file.expired()) return *known->second.pool;
+  std::erase_if(pools_, [](const auto& each) { return each.second.file.expired(); });
+  auto& made = pools_[file.get()];
+  made = {file, std::make_unique<ThreadPool>("square-disk", kThreadsPerDisk)};
+  return *made.pool;
 }
 
 void ThreadBackend::submit(std::unique_ptr<DiskRequest> request) {
@@ -109,9 +117,10 @@ void ThreadBackend::submit(std::unique_ptr<DiskRequest> request) {
     return;
   }
   done_->submitted(request.get());
+  auto& threads = threads_of(request->file);
   // A job must be copyable, so the request goes in a box. A hung thread never lets go of it.
   auto box = std::make_shared<std::unique_ptr<DiskRequest>>(std::move(request));
-  pool_->run([done = done_, box = std::move(box)] {
+  threads.run([done = done_, box = std::move(box)] {
     done->started(**box);
     execute_blocking(**box);
     done->add(std::move(*box));

@@ -1,6 +1,9 @@
 #pragma once
-// pread, pwrite and fdatasync on a few threads. On tmpfs small requests are done on the loop, at
-// once: they are copies of a few microseconds, and a hand-off to a thread costs more.
+// pread, pwrite and fdatasync on two threads for each disk: a disk that hangs keeps its own threads
+// and nobody else's. On tmpfs small requests are done on the loop, at once: they are copies of a
+// few microseconds, and a hand-off to a thread costs more.
+
+#include <map>
 
 #include "env/real/asio_loop.hpp"
 #include "env/real/disk_request.hpp"
@@ -10,7 +13,7 @@ namespace square::env {
 
 class ThreadBackend final : public DiskBackend {
  public:
-  explicit ThreadBackend(AsioLoop& loop, std::size_t threads = 8);
+  explicit ThreadBackend(AsioLoop& loop);
   // Waits a while for what is in flight. What hangs keeps its thread and its memory.
   ~ThreadBackend() override;
 
@@ -20,10 +23,16 @@ class ThreadBackend final : public DiskBackend {
   struct Done;  // shared with the threads: they may outlive the backend
 
   bool done_at_once(const DiskRequest& request) const;
+  ThreadPool& threads_of(const std::shared_ptr<DiskFile>& file);
 
   AsioLoop& loop_;
   std::shared_ptr<Done> done_;
-  std::unique_ptr<ThreadPool> pool_;
+  // A request holds its file, so a pool with work is never dropped and its key never taken again.
+  struct FileThreads {
+    std::weak_ptr<DiskFile> file;
+    std::unique_ptr<ThreadPool> pool;
+  };
+  std::map<const DiskFile*, FileThreads> pools_;
 };
 
 }  // namespace square::env

@@ -3,6 +3,7 @@
 #include <openssl/bn.h>
 #include <openssl/pem.h>
 
+#include "base/units.hpp"
 #include "env/real/openssl_handles.hpp"
 
 namespace square::env {
@@ -93,6 +94,12 @@ Result<CertificateHandle> begin_certificate(EVP_PKEY* key, const std::string& na
   return certificate;
 }
 
+std::string time_text(const ASN1_TIME* time) {
+  tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return "an unreadable time";
+  return rfc3339(static_cast<std::int64_t>(timegm(&parts)) * 1'000'000'000);
+}
+
 }  // namespace
 
 std::string take_openssl_reason() {
@@ -153,6 +160,22 @@ Result<CertificatePair> issue_certificate(const CertificatePair& authority,
       X509_sign(made, issuer_key.get(), EVP_sha256()) <= 0)
     return pki_error("issue certificate " + order.uri);
   return to_pem(made, key.get());
+}
+
+Result<> check_validity(const std::string& name, const std::string& pem, WallTime now) {
+  const CertificateHandle certificate(
+      PEM_read_bio_X509(bio_over(pem).get(), nullptr, nullptr, nullptr));
+  if (certificate == nullptr) return pki_error(name + " is no certificate");
+  const auto at = static_cast<time_t>(now.ns / 1'000'000'000);
+  const auto* until = X509_get0_notAfter(certificate.get());
+  const auto* from = X509_get0_notBefore(certificate.get());
+  if (ASN1_TIME_cmp_time_t(until, at) < 0)
+    return Error{Code::kDenied, "the certificate " + name + " expired at " + time_text(until) +
+                                    "; it must be renewed"};
+  if (ASN1_TIME_cmp_time_t(from, at) > 0)
+    return Error{Code::kDenied, "the certificate " + name + " is valid from " + time_text(from) +
+                                    " on; is the clock right?"};
+  return {};
 }
 
 Result<> write_certificate_pair(Files& files, const std::string& path,

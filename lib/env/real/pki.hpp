@@ -38,6 +38,9 @@ Result<CertificatePair> make_authority(const std::string& name, Validity validit
 // For both ends of a connection. Errors: kInvalid (the authority does not parse, a bad address).
 Result<CertificatePair> issue_certificate(const CertificatePair& authority,
                                           const CertificateOrder& order);
+// Whether the (first) certificate of a PEM text is valid at that time. Errors: kDenied (expired, or
+// not valid yet: says when), kInvalid (not a certificate). `name` is for the message.
+Result<> check_validity(const std::string& name, const std::string& pem, WallTime now);
 // Writes PATH.crt and PATH.key, mode 0600.
 Result<> write_certificate_pair(Files& files, const std::string& path, const CertificatePair& pair);
 

@@ -1,5 +1,7 @@
 #include "sim/engine/engine_node.hpp"
 
+#include "pool/layout.hpp"
+
 namespace square::sim {
 
 namespace {
@@ -19,11 +21,22 @@ const std::string kKeys = "/keys";
 }  // namespace
 
 EngineNode::EngineNode(SimWorld& world, NodeShape shape)
-    : shape_(shape), process_(world.add_process("n1")) {
+    : shape_(shape),
+      process_(world.add_process("n1")),
+      index_(shape.rocks ? rocks_index() : map_index()),
+      nonces_(pool::journal_offset(0), shape.journal_bytes) {
+  process_.disks().watch = [this](std::uint64_t offset, const BufferChain& chain) {
+    nonces_.see(offset, chain);
+  };
   for (int i = 0; i < shape.k + shape.m + shape.spares; ++i) {
     paths_.push_back("/dev/disk" + std::to_string(i));
     process_.disks().add(paths_.back(), shape.disk_bytes);
   }
+}
+
+const std::string& EngineNode::extra_path() {
+  static const std::string path = "/dev/extra";
+  return path;
 }
 
 EngineNode::~EngineNode() {
@@ -49,17 +62,17 @@ std::optional<Result<>> EngineNode::start() {
   auto keys = codec::KeyStore::open(process_.files(), process_.random(), kKeys);
   if (!keys.ok()) return std::move(keys).error();
   keys_ = std::move(keys).value();
-  factory_ = std::make_unique<index::MapKvFactory>(storage_);
   store::EngineOptions options;
   options.pool.cell = cell_id();
   options.pool.node = node_id();
   options.pool.paths = paths_;
+  options.pool.paths.push_back(extra_path());
   options.groups = shape_.groups;
   options.write_buffer_bytes = shape_.write_buffer_bytes;
   options.direct_bytes_min = shape_.direct_bytes_min;
-  options.checkpoint_interval = std::chrono::milliseconds(200);
+  options.checkpoint_interval = shape_.checkpoint_interval;
   auto opened = process_.run_or_crash(
-      store::Engine::open(process_.env(), std::move(options), *factory_, *keys_));
+      store::Engine::open(process_.env(), std::move(options), index_->factory(), *keys_));
   if (!opened) {
     drop();
     return std::nullopt;
@@ -72,20 +85,19 @@ std::optional<Result<>> EngineNode::start() {
 // The objects of the process that is gone.
 void EngineNode::drop() {
   engine_.reset();
-  factory_.reset();
   keys_.reset();
 }
 
 void EngineNode::crash(CrashKind kind, std::size_t index_states) {
   if (process_.running()) process_.crash(kind);
   drop();
-  storage_.crash(std::min(index_states, storage_.states()));
+  index_->crash(index_states);
   process_.restart();
 }
 
 void EngineNode::stop() {
   process_.run(engine_->stop());
-  engine_.reset();
+  drop();
 }
 
 }  // namespace square::sim

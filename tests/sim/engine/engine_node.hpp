@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "index/map_kv.hpp"
+#include "sim/engine/index_storage.hpp"
+#include "sim/engine/nonce_watch.hpp"
 #include "sim/env/sim_process.hpp"
 #include "store/engine.hpp"
 
@@ -20,6 +21,8 @@ struct NodeShape {
   std::uint32_t groups = 1;
   std::uint64_t write_buffer_bytes = 2u << 20;
   std::uint32_t direct_bytes_min = 128u << 10;
+  env::Duration checkpoint_interval = std::chrono::milliseconds(200);
+  bool rocks = false;  // the index in RocksDB, not in the ordered map
 };
 
 class EngineNode {
@@ -30,8 +33,11 @@ class EngineNode {
   const NodeShape& shape() const { return shape_; }
   SimProcess& process() { return process_; }
   store::Engine* engine() { return engine_.get(); }
+  // Of the disks that the node was made with.
   const std::vector<std::string>& paths() const { return paths_; }
   SimMedium& medium(std::size_t disk) { return process_.disks().at(paths_[disk]); }
+  // One more path that it looks at when it starts: nothing is there by itself.
+  static const std::string& extra_path();
 
   Result<> format();
   // Nothing when the process crashed meanwhile (a fault armed for that): then crash_now() was done.
@@ -39,15 +45,16 @@ class EngineNode {
   // Ends the process; the index falls back to its first `index_states` flushed states.
   void crash(CrashKind kind, std::size_t index_states);
   void stop();
-  std::size_t index_states() const { return storage_.states(); }
+  std::size_t index_states() const { return index_->states(); }
+  const NonceWatch& nonces() const { return nonces_; }
 
  private:
   void drop();
   NodeShape shape_;
   SimProcess& process_;
   std::vector<std::string> paths_;
-  index::MapKvStorage storage_;
-  std::unique_ptr<index::MapKvFactory> factory_;
+  std::unique_ptr<IndexStorage> index_;
+  NonceWatch nonces_;
   std::unique_ptr<codec::KeyStore> keys_;
   std::unique_ptr<store::Engine> engine_;
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "env/sync.hpp"
+#include "sim/engine/disk_trouble.hpp"
 #include "sim/engine/engine_node.hpp"
 #include "sim/engine/volume_model.hpp"
 
@@ -15,16 +16,18 @@ namespace square::sim {
 
 struct RunOptions {
   std::uint64_t seed = 1;
-  std::uint64_t operations = 2000;
+  std::uint64_t operations = 2000;  // at least
+  std::uint64_t faults = 20;        // at least: crashes, and what befalls disks
   bool trace = false;
 };
 
 struct RunReport {
   std::uint64_t operations = 0, acknowledged = 0, unknown = 0, refused_full = 0;
   std::uint64_t crashes = 0, recovery_crashes = 0, restarts = 0, retries = 0, snapshots = 0;
-  std::uint64_t heals = 0, rebuilt_bytes = 0;
+  std::uint64_t strikes = 0, heals = 0, rebuilt_bytes = 0, sealings = 0;
   std::uint64_t destages = 0, checkpoints = 0, direct_writes = 0, moved_bytes = 0;
   FaultCounts faults;
+  bool rocks = false;
   double virtual_s = 0;
   std::uint64_t events = 0, event_hash = 0;
   std::optional<std::string> violation;
@@ -61,19 +64,28 @@ class EngineRun {
   std::uint64_t tick() { return ++tick_; }
 
   bool begin();
+  void create_volume(const std::string& name);
   void round();
+  void short_term();
   void crash_and_recover();
   void recover();
+  void checkpoint_and_crash();
+  void restart();
+  std::uint64_t faults() const;
+  std::size_t surviving_states();
+  bool enough() const;
+  void run_clients(std::uint64_t clients, std::uint64_t operations);
   void quiet();
   void take_snapshot();
   void check_snapshots();
   void change_volumes();
-  void hurt_disks();
-  void let_it_heal();
+  void drop_one_snapshot();
+  void replace_volume();
   void check_everything();
   void retry_unknown();
   void note_engine_stats();
 
+  std::size_t pick_volume();
   Write draw_write();
   store::RequestId next_request();
   Task<void> client(std::uint64_t operations);
@@ -87,7 +99,7 @@ class EngineRun {
   SimWorld world_;
   Rng rng_;
   NodeShape shape_;
-  std::unique_ptr<EngineNode> node_;
+  EngineNode node_;
   std::vector<Volume> volumes_;
   std::vector<Snapshot> snapshots_;
   std::vector<Write> in_flight_, unknown_;
@@ -95,7 +107,7 @@ class EngineRun {
   std::uint64_t next_number_ = 1;
   std::uint64_t next_token_ = 1;
   std::uint64_t tick_ = 0;
-  std::vector<bool> damaged_;
+  DiskTrouble trouble_;
   std::unique_ptr<env::Scope> clients_;
   RunReport report_;
 };

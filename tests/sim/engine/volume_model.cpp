@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "codec/checksum.hpp"
+
 namespace square::sim {
 
 void fill_sector(std::uint64_t token, MutableBytes sector) {
@@ -11,6 +13,20 @@ void fill_sector(std::uint64_t token, MutableBytes sector) {
     const auto word = (token + at) * 0x9E3779B97F4A7C15ull ^ token;
     std::memcpy(sector.data() + at, &word, sizeof word);
   }
+}
+
+ClientData client_data(std::uint64_t first, std::uint64_t count, std::uint64_t token) {
+  ClientData out;
+  const auto offset = first * kSectorBytes, length = count * kSectorBytes;
+  out.data = Buffer::allocate(length);
+  for (std::uint64_t i = 0; i < count; ++i)
+    fill_sector(token + i, out.data.bytes().subspan(i * kSectorBytes, kSectorBytes));
+  for (std::uint64_t at = 0; at < length;) {
+    const auto part = std::min(length - at, kBlockBytes - (offset + at) % kBlockBytes);
+    out.ingest.push_back(codec::checksum64(out.data.bytes().subspan(at, part)));
+    at += part;
+  }
+  return out;
 }
 
 void VolumeModel::begin(std::uint64_t first, std::uint64_t count, std::uint64_t token,

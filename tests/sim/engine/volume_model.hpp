@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "base/bytes.hpp"
+#include "base/buffer.hpp"
 
 namespace square::sim {
 
@@ -19,6 +19,13 @@ inline constexpr std::uint32_t kSectorBytes = 512;
 
 // The bytes of a sector with that token; 0 is all zeros.
 void fill_sector(std::uint64_t token, MutableBytes sector);
+
+// What a client sends to write sectors [first, first + count): the i-th has token + i.
+struct ClientData {
+  Buffer data;
+  std::vector<std::uint64_t> ingest;
+};
+ClientData client_data(std::uint64_t first, std::uint64_t count, std::uint64_t token);
 
 class VolumeModel {
  public:

@@ -1,6 +1,7 @@
 #pragma once
 // The disks of one simulated process: paths at which media are attached, and what is open of them.
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -59,7 +60,10 @@ class SimDisks final : public env::Disks {
   // Another medium appears at `path`; who has the old one open notices by check_path().
   void attach(const std::string& path, SimMedium& medium);
   void detach(const std::string& path);
+  bool has(const std::string& path) const { return media_.contains(path); }
   SimMedium& at(const std::string& path);
+  // Sees every write that a disk is asked for.
+  std::function<void(std::uint64_t offset, const BufferChain& chain)> watch;
   // Faults by calls counted over all disks of this process.
   FaultPlan& plan() { return plan_; }
   FaultCounts counts() const;

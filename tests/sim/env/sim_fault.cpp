@@ -19,6 +19,9 @@ std::string_view disk_fault_name(DiskFault fault) {
     case DiskFault::kReadOnly: return "read-only";
     case DiskFault::kRot: return "rot";
     case DiskFault::kRolledBack: return "rolled back";
+    case DiskFault::kReturned: return "returned";
+    case DiskFault::kCloned: return "cloned";
+    case DiskFault::kForeign: return "foreign";
     case DiskFault::kLostAtCrash: return "lost at crash";
     case DiskFault::kTornAtCrash: return "torn at crash";
     case DiskFault::kCrash: return "power loss";

@@ -25,6 +25,9 @@ enum class DiskFault : std::uint8_t {
   kReadOnly,          // a write, flush or discard gives kIo
   kRot,               // stored bits changed
   kRolledBack,        // an older image is back
+  kReturned,          // a disk that had vanished is there again
+  kCloned,            // its content appeared on a second disk
+  kForeign,           // a disk of somebody else appeared
   kLostAtCrash,       // an unflushed write did not survive
   kTornAtCrash,       // an unflushed write survived in part
   kCrash,             // the power of the machine fails while this call is in flight

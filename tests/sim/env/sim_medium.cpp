@@ -41,6 +41,7 @@ SimMedium::Ticket SimMedium::submit(Request request, env::Duration deadline) {
   plan_.strike(request.op, struck_);
   choose_faults(request, hung, slow);
   note_overlaps(request);
+  if (request.op == kWrite && disks.watch) disks.watch(request.offset, request.chain);
 
   const Ticket ticket = request.use << 32 | static_cast<std::uint64_t>(index) << 1;
   world_.mix(number_ ^ request.offset << 8 ^ request.size << 3 ^ request.op);
@@ -355,6 +356,7 @@ void SimMedium::set_vanished(bool vanished) {
     ++attachment_;
     for (const auto index : active_) requests_[index].failing = requests_[index].lost = true;
   }
+  if (vanished_ && !vanished) counts_.add(DiskFault::kReturned);
   vanished_ = vanished;
 }
 
@@ -423,6 +425,7 @@ SimMedium& SimMedium::clone() {
   auto copy = std::make_unique<SimMedium>(world_, size_bytes_);
   copy->current_ = copy->stable_ = current_;
   copy->timing_ = timing_;
+  copy->counts_.add(DiskFault::kCloned);
   return world_.add_medium(std::move(copy));
 }
 

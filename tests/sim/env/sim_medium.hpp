@@ -36,6 +36,7 @@ class SimMedium final : public EventTarget {
   void set_crash_odds(CrashOdds odds) { odds_ = odds; }
   FaultPlan& plan() { return plan_; }
   const FaultCounts& counts() const { return counts_; }
+  void count(DiskFault fault) { counts_.add(fault); }  // one that its owner brought about
 
   // ---- lasting states
   void set_vanished(bool vanished);  // when it returns, only a new open reaches it
@@ -61,6 +62,8 @@ class SimMedium final : public EventTarget {
   void roll_back(const BlockMap& image);
   // Another medium of this world with the same content.
   SimMedium& clone();
+  // Writes that it has carried out, ever.
+  std::uint64_t writes() const { return writes_; }
 
   // ---- crashes; `process` of the disk that is open, called by SimDisks
   void power_loss();

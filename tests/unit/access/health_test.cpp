@@ -42,6 +42,16 @@ TEST_CASE("a whole pool is ok, one member less is degraded, the last parity gone
   CHECK(codes(judge("n1", pool_with(8), {})) == std::vector<std::string>{"SQ-POOL-AT-RISK"});
 }
 
+TEST_CASE("a slow member degrades the pool, one that is set aside for a moment does not") {
+  auto slow = disk(3, pool::DiskState::kMember);
+  slow.aside = true;
+  CHECK(judge("n1", pool_with(10), {slow}).empty());
+  slow.slow = true;
+  const auto checks = judge("n1", pool_with(10), {slow});
+  CHECK(codes(checks) == std::vector<std::string>{"SQ-DISK-SLOW"});
+  CHECK(checks.at(0).action == "square disk fail n1 3");
+}
+
 TEST_CASE("each disk that is not well is named, with a command that can be pasted") {
   const auto checks = judge("n1", pool_with(10),
                             {disk(0, pool::DiskState::kMember), disk(1, pool::DiskState::kFailed),

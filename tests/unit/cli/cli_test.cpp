@@ -44,8 +44,16 @@ TEST_CASE("help is no error") {
 }
 
 TEST_CASE("a playground refuses what this version does not have, before it makes anything") {
-  CHECK(run_words({"playground", "up", "/tmp/square_never", "--roles", "primary,replica"}) == 1);
-  CHECK(run_words({"playground", "up", "/tmp/square_never", "--spares", "1"}) == 1);
+  const auto up = [](std::vector<const char*> words) {
+    words.insert(words.begin(), {"playground", "up", "/tmp/square_never"});
+    return run_words(words);
+  };
+  CHECK(up({"--roles", "primary,replica"}) == 4);
+  CHECK(up({"--roles", "primary,primary"}) == 4);
+  CHECK(up({"--roles", "primary,nonsense"}) == 2);
+  CHECK(up({"--spares", "1"}) == 4);
+  CHECK(up({"--coordinator", "etcd"}) == 4);
+  CHECK(up({"--coordinator", "zookeeper"}) == 2);
   CHECK(run_words({"playground", "up", "/tmp/square_never", "--disks", "3"}) == 1);
   CHECK(run_words({"playground", "up", "/tmp/square_never", "--disk-size", "1MiB"}) == 1);
   CHECK_FALSE(std::filesystem::exists("/tmp/square_never"));
@@ -58,6 +66,7 @@ TEST_CASE("every code has its exit") {
   CHECK(exit_code(Code::kNotFound) == 3);
   CHECK(exit_code(Code::kDenied) == 4);
   CHECK(exit_code(Code::kFenced) == 4);
+  CHECK(exit_code(Code::kUnsupported) == 4);
   CHECK(exit_code(Code::kUnavailable) == 5);
   CHECK(exit_code(Code::kTimeout) == 5);
   CHECK(exit_code(Code::kOutcomeUnknown) == 6);
@@ -77,6 +86,13 @@ TEST_CASE("the shapes that scripts read have their keys") {
     CHECK(shape(v1::Pool())["rebuild"].contains(key));
   for (const auto* key : {"node", "role", "state", "epoch", "address", "version"})
     CHECK(shape(v1::Node()).contains(key));
+  for (const auto* key : {"group", "epoch", "primary", "replica", "in_sync", "sequence",
+                          "replica_sequence", "resync"})
+    CHECK(shape(v1::Group()).contains(key));
+  for (const auto* key : {"operation", "kind", "node", "state", "message", "began", "ended",
+                          "restarts", "done_bytes", "total_bytes"})
+    CHECK(shape(v1::Operation()).contains(key));
+  CHECK(shape(v1::Operation())["ended"].is_null());
   v1::HealthReport report;
   report.set_health("degraded");
   report.add_checks()->set_code("SQ-DISK-FAILED");

@@ -401,6 +401,22 @@ TEST_CASE("close wakes a writer whose peer does not read", "[threads]") {
   fixture.run(body());
 }
 
+TEST_CASE("a certificate is valid from its first to its last second") {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  const env::WallTime from{1'700'000'000 * kSecond}, until{1'700'001'000 * kSecond};
+  const auto pem = env::make_authority("a", {from, until}).value().certificate;
+  const auto at = [&](std::int64_t seconds) {
+    return env::check_validity("a.crt", pem, {from.ns + seconds * kSecond});
+  };
+  CHECK(at(0).ok());
+  CHECK(at(1000).ok());
+  CHECK(at(-1).code() == Code::kDenied);
+  CHECK(at(1001).code() == Code::kDenied);
+  CHECK(at(1001).error().message.find("a.crt expired at 2023-11-14T22:30:00Z") !=
+        std::string::npos);
+  CHECK(env::check_validity("b.crt", "nonsense", from).code() == Code::kInvalid);
+}
+
 TEST_CASE("keys are written for their owner's eyes only", "[threads]") {
   test::TlsFixture fixture;
   struct stat st{};

@@ -4,6 +4,7 @@
 
 #include "format/checkpoint.hpp"
 #include "format/label.hpp"
+#include "format/summary.hpp"
 #include "support/golden.hpp"
 
 using namespace square;
@@ -71,6 +72,7 @@ CheckpointManifest golden_manifest() {
   entry.segment = SegmentId(17);
   entry.generation = {5, 1};
   entry.kind = 1;
+  entry.summarized = true;
   entry.k = 2;
   entry.m = 1;
   entry.slots = {Slot(0), Slot(1), Slot(2)};
@@ -78,7 +80,83 @@ CheckpointManifest golden_manifest() {
   return manifest;
 }
 
+SegmentSummary golden_summary() {
+  SegmentSummary summary;
+  summary.pool.uuid = uuid_of(0x30);
+  summary.segment = SegmentId(3);
+  summary.generation = {5, 2};
+  summary.stripes = {golden_stripe(0), golden_stripe(2)};
+  StripeExtent extent;
+  extent.group = GroupId(1);
+  extent.volume = VolumeId(2);
+  extent.offset = 1u << 20;
+  extent.plain_bytes = 8192;
+  extent.stored_bytes = 8300;
+  extent.id = {5, Sequence(77), 0};
+  summary.stripes[0].extents = {extent};
+  extent.offset += 8192;
+  extent.id.index = 1;
+  extent.byte_offset = 8300;
+  summary.stripes[1].extents = {extent};
+  return summary;
+}
+
+SummaryFooter golden_footer() {
+  SummaryFooter footer;
+  footer.pool.uuid = uuid_of(0x30);
+  footer.stripe = golden_stripe(509);
+  footer.bytes = 251;
+  footer.checksum = 0x6666666666666666;
+  return footer;
+}
+
 }  // namespace
+
+TEST_CASE("golden: a segment's summary and its footer") {
+  const auto bytes = encode_summary(golden_summary());
+  CHECK(hex_lines(bytes) == golden_hex("segment_summary", bytes));
+  CHECK(*decode_summary(golden_bytes("segment_summary")) == golden_summary());
+  const auto block = encode_footer(golden_footer());
+  CHECK(hex_lines(block) == golden_hex("segment_footer", block));
+  CHECK(*decode_footer(golden_bytes("segment_footer")) == golden_footer());
+}
+
+TEST_CASE("a summary is as large as the room that is kept for it") {
+  SegmentSummary summary;
+  CHECK(encode_summary(summary).size() == kSummaryBytesMin);
+  summary = golden_summary();
+  CHECK(encode_summary(summary).size() == kSummaryBytesMin + 2 * summary_stripe_bytes(3, 1));
+  summary.stripes[0].extents.assign(9, {});
+  CHECK(encode_summary(summary).size() ==
+        kSummaryBytesMin + summary_stripe_bytes(3, 9) + summary_stripe_bytes(3, 1));
+}
+
+TEST_CASE("a summary or footer cut short, changed anywhere, or out of order is refused") {
+  const auto good = encode_summary(golden_summary());
+  for (std::size_t size = 0; size < good.size(); ++size)
+    REQUIRE_FALSE(decode_summary(Bytes(good).first(size)).ok());
+  for (std::size_t i = 0; i < good.size(); ++i) {
+    auto bad = good;
+    bad[i] ^= std::byte{1};
+    REQUIRE(decode_summary(bad).code() == Code::kCorrupt);
+  }
+  const auto footer = encode_footer(golden_footer());
+  REQUIRE(footer.size() == kBlockBytes);
+  for (std::size_t i = 0; i < footer.size(); ++i) {
+    auto bad = footer;
+    bad[i] ^= std::byte{1};
+    REQUIRE(decode_footer(bad).code() == Code::kCorrupt);
+  }
+  auto mixed = golden_summary();
+  std::swap(mixed.stripes[0], mixed.stripes[1]);
+  CHECK(decode_summary(encode_summary(mixed)).code() == Code::kCorrupt);
+  mixed = golden_summary();
+  mixed.stripes[1].generation = {5, 1};
+  CHECK(decode_summary(encode_summary(mixed)).code() == Code::kCorrupt);
+  mixed = golden_summary();
+  mixed.stripes[1].segment = SegmentId(4);
+  CHECK(decode_summary(encode_summary(mixed)).code() == Code::kCorrupt);
+}
 
 TEST_CASE("golden: a disk's label") {
   const auto bytes = encode_label(golden_label());

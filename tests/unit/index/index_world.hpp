@@ -211,6 +211,10 @@ class Node {
   SegmentId take_segment() {
     std::map<SegmentId, std::uint64_t> live;  // over all uses that are known
     for (const auto& use : must(index->segment_uses())) live[use.segment] += use.live_bytes;
+    std::vector<SegmentId> dead;
+    for (const auto& [candidate, bytes] : live)
+      if (bytes == 0) dead.push_back(candidate);
+    demand(index->dead_segments() == dead, "dead segments are those that count no live bytes");
     for (const auto& [candidate, bytes] : live) {
       if (bytes != 0 || candidate == segment) continue;
       demand(must(index->live_extents(candidate)).empty(), "a live extent without live bytes");

@@ -136,6 +136,62 @@ TEST_CASE("an append waits for room and never fails; a flushed tail lets it go o
   CHECK(rig.problem == "");
 }
 
+TEST_CASE("room that was promised is there, however others fill the ring") {
+  sim::SimWorld world(1);
+  auto& node = world.add_process("n");
+  for (int i = 0; i < 3; ++i) node.disks().add("/disk" + std::to_string(i), kMiB);
+  RigDisks disks(node, 3);
+  REQUIRE(disks.open());
+  LaneConfig config;
+  config.ring_bytes = 128u << 10;
+  Lane lane(node.env(), disks, config);
+  REQUIRE(node.run(lane.recover({})).ok());
+  REQUIRE(node.run(lane.restore_copies()).ok());
+  lane.start({1, 1}, [](const DurableRecord&) {});
+  env::Scope clients(node.loop());
+  int done = 0, failed = 0;
+  const auto append = [&](std::uint64_t size, Reserve reserve) {
+    clients.spawn([](Async<LanePosition> appended, int& good, int& bad) -> Task<void> {
+      ++((co_await appended).ok() ? good : bad);
+    }(lane.append({Buffer::zeroed(size)}, reserve), done, failed));
+  };
+  // Where the ring's end is met differs: before, between and behind what is promised.
+  for (const int first : {0, 5, 9, 14}) {
+    INFO(first);
+    for (int i = 0; i < first; ++i) append(4000, Reserve::kOrdinary);
+    // What the last turn left may be in their way: the ring is empty when they are through.
+    for (int turn = 0; turn < 2; ++turn) {
+      world.run_for(std::chrono::seconds(1));
+      lane.tail_is_in_checkpoint(lane.durable());
+    }
+    std::vector<Lane::Room> rooms;
+    for (const std::uint64_t size : {20000, 12000}) {
+      auto room = node.run(lane.reserve(size));
+      REQUIRE(room.ok());
+      rooms.push_back(std::move(*room));
+    }
+    for (const auto reserve :
+         {Reserve::kOrdinary, Reserve::kPlacement, Reserve::kTail, Reserve::kTermMark})
+      for (int i = 0; i < 40; ++i) append(i % 2 == 0 ? 9000 : 100, reserve);
+    world.run_for(std::chrono::seconds(1));
+    CHECK(lane.waits_for_room());
+    CHECK(node.run(lane.append({Buffer::zeroed(20000)}, std::move(rooms[0]))).ok());
+    CHECK(node.run(lane.append({Buffer::zeroed(12000)}, std::move(rooms[1]))).ok());
+    while (lane.waits_for_room()) {
+      lane.tail_is_in_checkpoint(lane.durable());
+      world.run_for(std::chrono::seconds(1));
+    }
+  }
+  CHECK(failed == 0);
+  {
+    const auto unused = node.run(lane.reserve(20000));
+    CHECK(unused.ok());
+  }
+  node.run(lane.stop());
+  world.run_for(std::chrono::seconds(1));
+  CHECK(clients.size() == 0);
+}
+
 TEST_CASE("placements, tails and term marks have room when ordinary appends have none") {
   sim::SimWorld world(1);
   auto& node = world.add_process("n");

@@ -197,7 +197,18 @@ class RandomPool {
       t_.world.run_for(std::chrono::seconds(3));
     }
     REQUIRE(away() == 0);
+    reconcile();
+    t_.world.run_for(std::chrono::seconds(3));
     REQUIRE(t_.unreadable() == 0);
+    for (const auto id : t_.pool->closed_segments()) {
+      INFO("segment " << id.value);
+      const auto summary = t_.node.run(t_.pool->read_summary(id));
+      INFO((summary.ok() ? std::string() : summary.error().message));
+      REQUIRE(summary.ok());
+      const auto known = *t_.catalog.in_segment(id);
+      for (const auto& stripe : known)
+        REQUIRE(std::ranges::find(summary->stripes, stripe) != summary->stripes.end());
+    }
     REQUIRE(t_.pool->start_scrub().ok());
     t_.world.run_for(std::chrono::seconds(30));
     const auto status = t_.pool->status();

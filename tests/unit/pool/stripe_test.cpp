@@ -179,6 +179,19 @@ TEST_CASE("a stripe that loses a member while it is written fails, and the next 
   CHECK(t.read(t.stored.back()).ok());
 }
 
+TEST_CASE("a disk that does not answer in time costs a stripe what a failed disk costs it") {
+  for (const auto op : {sim::kWrite, sim::kFlush}) {
+    Cluster t(Shape{4, 2, 0});
+    t.ready();
+    t.medium(2).plan().arm({sim::DiskFault::kHung, 1, op, false});
+    CHECK(t.write({noise(100, 1)}).code() == Code::kIo);
+    t.world.run_for(std::chrono::minutes(1));  // the stripe did not wait for its deadline
+    CHECK(t.disk(2).state == DiskState::kFailed);
+    REQUIRE(t.store({50'000, 50'000}).ok());
+    CHECK(t.unreadable() == 0);
+  }
+}
+
 TEST_CASE("a flush error fails the disk for good and the stripe with it") {
   Cluster t(Shape{4, 2, 0});
   t.ready();
@@ -221,7 +234,8 @@ TEST_CASE("items that exceed a segment, and empty ones, are refused") {
   CHECK(t.write({noise(2 * chunk + 1, 1)}).code() == Code::kInvalid);
   CHECK(t.write({}).code() == Code::kInvalid);
   CHECK(t.write({Buffer()}).code() == Code::kInvalid);
-  CHECK(t.write({noise(2 * chunk, 1)}).ok());
+  // Two blocks of each chunk are the summary's and its footer's.
+  CHECK(t.write({noise(2 * (chunk - 2 * kBlockBytes), 1)}).ok());
 }
 
 TEST_CASE("the roles of the members rotate from stripe to stripe") {

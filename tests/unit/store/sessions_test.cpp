@@ -70,3 +70,30 @@ TEST_CASE("a request without a session is always new") {
   CHECK(t.sessions.begin({}).verdict == Verdict::kNew);
   CHECK(t.sessions.begin({}).verdict == Verdict::kNew);
 }
+
+TEST_CASE("a closed session takes nothing new, and answers for what it has done") {
+  Table t;
+  t.execute(1);
+  const auto flying = t.sessions.begin(t.request(2));
+  t.sessions.close(kSession);
+  CHECK(t.sessions.begin(t.request(3)).verdict == Verdict::kUnknown);
+  CHECK(t.sessions.begin(t.request(1)).verdict == Verdict::kDone);
+  CHECK(t.sessions.begin(t.request(2)).verdict == Verdict::kUnderWay);
+  REQUIRE(t.sessions.flight_of(kSession) == flying.flight);
+  t.sessions.end(t.request(2), flying.flight, {});
+  CHECK(t.sessions.flight_of(kSession) == nullptr);
+}
+
+TEST_CASE("the idlest session is the one whose last request is longest ago and over") {
+  Table t;
+  t.sessions.add(SessionId(8));
+  t.sessions.add(SessionId(9));
+  t.execute(1);  // of session 7
+  CHECK(t.sessions.idlest() == SessionId(8));
+  const auto flying = t.sessions.begin({SessionId(8), RequestNumber(1)});
+  CHECK(t.sessions.idlest() == SessionId(9));
+  t.sessions.close(SessionId(9));
+  CHECK(t.sessions.idlest() == kSession);
+  t.sessions.end({SessionId(8), RequestNumber(1)}, flying.flight, {});
+  CHECK(t.sessions.idlest() == kSession);
+}

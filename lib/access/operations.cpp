@@ -1,0 +1,188 @@
+#include "access/operations.hpp"
+
+#include <algorithm>
+
+namespace square::access {
+
+using format::LongOperation;
+using format::LongOperationState;
+
+namespace {
+
+constexpr std::size_t kFileBytesMax = 4u << 20;
+constexpr std::string_view kScrub = "scrub";
+constexpr auto kRetryPause = std::chrono::seconds(30);
+constexpr auto kSavePause = std::chrono::minutes(5);  // a restart repeats no more of a scrub
+
+std::string hex8(std::uint32_t number) {
+  std::string text;
+  for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[number >> shift & 15];
+  return text;
+}
+
+}  // namespace
+
+Result<LongOperation> OperationTable::find(const std::string& id) const {
+  const auto found = std::ranges::find(operations_, id, &LongOperation::id);
+  if (found != operations_.end()) return *found;
+  return Error{Code::kNotFound, "no operation \"" + id + "\"; square op ls shows those there are"};
+}
+
+LongOperation* OperationTable::running(std::string_view kind) {
+  const auto found = std::ranges::find_if(operations_, [&](const LongOperation& o) {
+    return o.kind == kind && o.state == LongOperationState::kRunning;
+  });
+  return found == operations_.end() ? nullptr : &*found;
+}
+
+void OperationTable::add(LongOperation operation) {
+  operations_.push_back(std::move(operation));
+  while (operations_.size() > kKept) {
+    const auto ended = std::ranges::find_if(operations_, [](const LongOperation& o) {
+      return o.state != LongOperationState::kRunning;
+    });
+    if (ended == operations_.end()) return;
+    operations_.erase(ended);
+  }
+}
+
+void OperationTable::forget(const std::string& id) {
+  std::erase_if(operations_, [&](const LongOperation& o) { return o.id == id; });
+}
+
+LongOperation scrub_now(const ScrubBegin& before, const pool::PoolStatus& pool) {
+  auto now = before.operation;
+  now.done_bytes += pool.scrub.done_bytes;
+  now.total_bytes = before.operation.done_bytes + pool.scrub.total_bytes;
+  now.corruptions_found += pool.corruptions_found - before.pool_found;
+  now.corruptions_repaired += pool.corruptions_repaired - before.pool_repaired;
+  now.stripes_lost += pool.scrub.stripes_lost;
+  now.cursor = pool.scrub.cursor;
+  return now;
+}
+
+void end_scrub(LongOperation& o, bool complete, std::int64_t wall_ns) {
+  o.ended_wall_ns = wall_ns;
+  if (o.stripes_lost > 0) {
+    o.state = LongOperationState::kFailed;
+    o.message = std::to_string(o.stripes_lost) + " stripes are lost; square health says more";
+  } else if (!complete) {
+    o.state = LongOperationState::kFailed;
+    o.message = "not everything could be looked at; square disk ls says which disk gives errors";
+  } else if (o.corruptions_repaired < o.corruptions_found) {
+    o.state = LongOperationState::kFailed;
+    o.message = "not every corruption could be repaired; square health says more";
+  } else {
+    o.state = LongOperationState::kDone;
+    o.message = o.corruptions_found == 0 ? "clean" : "repaired";
+  }
+}
+
+void Operations::open() {
+  auto bytes = env_.files.read(file_, kFileBytesMax);
+  if (!bytes.ok() && bytes.code() == Code::kNotFound) return;
+  auto list = bytes.ok() ? format::decode_operations(*bytes)
+                         : Result<std::vector<LongOperation>>(std::move(bytes).error());
+  if (!list.ok()) {
+    say(LogLevel::kWarning, file_ + ": " + list.error().message + "; a new list is begun");
+    return;
+  }
+  table_ = OperationTable(std::move(*list));
+  auto* scrub = table_.running(kScrub);
+  if (scrub == nullptr) return;
+  ++scrub->restarts;
+  const auto begun = begin_pass(*scrub);
+  if (begun.ok()) {
+    say(LogLevel::kInfo, scrub->id + " goes on after a restart of the node");
+  } else {
+    scrub->state = LongOperationState::kFailed;
+    scrub->ended_wall_ns = env_.loop.wall().ns;
+    scrub->message = "did not go on after a restart: " + begun.error().message;
+    say(LogLevel::kWarning, scrub->id + " " + scrub->message);
+  }
+  unsaved_ = true;
+}
+
+Result<> Operations::begin_pass(const LongOperation& operation) {
+  const auto pool = pool_.status();
+  SQ_TRY(pool_.start_scrub(operation.cursor));
+  scrub_ = {operation, pool.corruptions_found, pool.corruptions_repaired};
+  pass_ = pool_.status().scrub.number;
+  return {};
+}
+
+Result<LongOperation> Operations::start_scrub() {
+  look();
+  if (const auto* running = table_.running(kScrub))
+    return Error{Code::kBusy,
+                 running->id + " is running; square op wait " + running->id + " follows it"};
+  LongOperation operation;
+  operation.id = std::string(kScrub) + "-" + hex8(env_.random.draw<std::uint32_t>());
+  operation.kind = kScrub;
+  operation.began_wall_ns = env_.loop.wall().ns;
+  table_.add(operation);
+  auto begun = save();
+  if (begun.ok()) begun = begin_pass(operation);
+  if (begun.ok()) return operation;
+  table_.forget(operation.id);
+  unsaved_ = true;
+  return std::move(begun).error();
+}
+
+std::vector<LongOperation> Operations::list() {
+  look();
+  return table_.all();
+}
+
+Result<LongOperation> Operations::find(const std::string& id) {
+  look();
+  return table_.find(id);
+}
+
+Result<LongOperation> Operations::cancel(const std::string& id) {
+  look();
+  SQ_TRY(auto operation, table_.find(id));
+  if (operation.state != LongOperationState::kRunning)
+    return Error{Code::kConflict,
+                 id + " has ended: " + std::string(format::operation_state_name(operation.state))};
+  auto* scrub = table_.running(kScrub);
+  pool_.cancel_scrub();
+  scrub->state = LongOperationState::kCancelled;
+  scrub->ended_wall_ns = env_.loop.wall().ns;
+  scrub->message = "by command";
+  operation = *scrub;
+  SQ_TRY(save());
+  return operation;
+}
+
+void Operations::look() {
+  if (auto* scrub = table_.running(kScrub)) {
+    const auto pool = pool_.status();
+    const bool ours = pool.scrub.number == pass_;
+    if (ours) *scrub = scrub_now(scrub_, pool);
+    if (!ours || !pool.scrub.active) {
+      end_scrub(*scrub, ours && pool.scrub.complete, env_.loop.wall().ns);
+      unsaved_ = true;
+    } else if (env_.loop.now() - saved_ >= kSavePause) {
+      unsaved_ = true;
+    }
+  }
+  if (!unsaved_ || env_.loop.now() < retry_at_) return;
+  if (const auto saved = save(); !saved.ok())
+    say(LogLevel::kWarning, "the list of operations: " + saved.error().message);
+}
+
+Result<> Operations::save() {
+  saved_ = env_.loop.now();
+  auto saved = env_.files.write_atomic(file_, format::encode_operations(table_.all()));
+  unsaved_ = !saved.ok();
+  retry_at_ = saved.ok() ? env::BootTime{} : saved_ + kRetryPause;
+  if (saved.ok()) return {};
+  return std::move(saved).context("write " + file_);
+}
+
+void Operations::say(LogLevel level, const std::string& message) const {
+  if (log_) log_(level, message);
+}
+
+}  // namespace square::access

@@ -1,0 +1,80 @@
+#pragma once
+// Long operations of a node: begun by a command, done by the daemon, followed by their id. The list
+// is in a file before an operation begins, so that one that was promised goes on after a restart.
+// Today there is one kind, the scrub. One loop.
+
+#include <string>
+#include <vector>
+
+#include "base/log.hpp"
+#include "env/env.hpp"
+#include "format/operations.hpp"
+#include "pool/pool.hpp"
+
+namespace square::access {
+
+// What the list does when something happens; no I/O.
+class OperationTable {
+ public:
+  static constexpr std::size_t kKept = 100;  // the oldest that have ended are forgotten
+
+  explicit OperationTable(std::vector<format::LongOperation> operations = {})
+      : operations_(std::move(operations)) {}
+  // Newest last.
+  const std::vector<format::LongOperation>& all() const { return operations_; }
+  // Errors: kNotFound.
+  Result<format::LongOperation> find(const std::string& id) const;
+  // The one of that kind that runs, if any.
+  format::LongOperation* running(std::string_view kind);
+  void add(format::LongOperation operation);
+  void forget(const std::string& id);
+
+ private:
+  std::vector<format::LongOperation> operations_;
+};
+
+// A scrub's operation after a look at the pool. `before`: what it had counted when this pass began,
+// and what the pool had counted then.
+struct ScrubBegin {
+  format::LongOperation operation;
+  std::uint64_t pool_found = 0, pool_repaired = 0;
+};
+format::LongOperation scrub_now(const ScrubBegin& before, const pool::PoolStatus& pool);
+// How a scrub ended whose pass is over.
+void end_scrub(format::LongOperation& operation, bool complete, std::int64_t wall_ns);
+
+class Operations {
+ public:
+  Operations(env::Env env, pool::Pool& pool, std::string file, LogSink log)
+      : env_(env), pool_(pool), file_(std::move(file)), log_(std::move(log)) {}
+
+  // Reads the list; what was running goes on where it was last seen. A list that cannot be read is
+  // begun anew, and the log says so.
+  void open();
+  // Errors: kBusy (one runs), kIo and others of the file: then nothing began.
+  Result<format::LongOperation> start_scrub();
+  std::vector<format::LongOperation> list();
+  // Errors: kNotFound.
+  Result<format::LongOperation> find(const std::string& id);
+  // Errors: kNotFound, kConflict (it has ended).
+  Result<format::LongOperation> cancel(const std::string& id);
+  // Notes what has ended, and now and then how far the others are. Every second or so.
+  void look();
+
+ private:
+  Result<> save();
+  Result<> begin_pass(const format::LongOperation& operation);
+  void say(LogLevel level, const std::string& message) const;
+
+  env::Env env_;
+  pool::Pool& pool_;
+  std::string file_;
+  LogSink log_;
+  OperationTable table_;
+  ScrubBegin scrub_;
+  std::uint64_t pass_ = 0;  // the pool's number of the pass that is the running operation's
+  bool unsaved_ = false;    // the file lacks something: written at the next look
+  env::BootTime saved_, retry_at_;
+};
+
+}  // namespace square::access

@@ -1,0 +1,28 @@
+// Any bytes as a list of operations, as they are and with the checksum made right. What decodes
+// encodes to the same bytes.
+#include <algorithm>
+
+#include "codec/checksum.hpp"
+#include "format/operations.hpp"
+
+using namespace square;
+
+namespace {
+
+void check(Bytes bytes) {
+  const auto list = format::decode_operations(bytes);
+  if (list.ok())
+    SQ_CHECK(std::ranges::equal(format::encode_operations(*list), bytes), "encodes otherwise");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const Bytes input = std::as_bytes(std::span(data, size));
+  check(input);
+  if (size < 8) return 0;
+  ByteVector bytes(input.begin(), input.end());
+  Writer(bytes).patch(size - 8, codec::checksum64(input.first(size - 8)));
+  check(bytes);
+  return 0;
+}

@@ -1,0 +1,198 @@
+// One disk is much slower than its peers; time is virtual.
+
+#include <functional>
+#include <set>
+
+#include "pool_fixture.hpp"
+
+using namespace square;
+using namespace square::pool;
+using namespace std::chrono_literals;
+using pool::test::Cluster;
+using pool::test::noise;
+using pool::test::same;
+using pool::test::Shape;
+
+namespace {
+
+constexpr std::uint32_t kSlower = 1000;
+
+// With the times of real disks, and so much read that the usual times are known.
+void warm(Cluster& t) {
+  t.ready();
+  auto timing = sim::DiskTiming{};
+  timing.slow_factor = kSlower;
+  t.node.disks().set_timing(timing);
+  for (int i = 0; i < 10; ++i) REQUIRE(t.store(std::vector<std::size_t>(8, 30'000)).ok());
+  for (int i = 0; i < 3; ++i) REQUIRE(t.unreadable() == 0);
+  REQUIRE(t.pool->status().races == 0);
+}
+
+env::Duration longest_read(Cluster& t) {
+  env::Duration longest{0};
+  for (const auto& item : t.stored) {
+    const auto began = t.node.env().loop.now();
+    const auto bytes = t.read(item);
+    REQUIRE(bytes.ok());
+    REQUIRE(same(bytes->bytes(), item.bytes.bytes()));
+    longest = std::max(longest, t.node.env().loop.now() - began);
+  }
+  return longest;
+}
+
+}  // namespace
+
+TEST_CASE("a read that one slow disk holds is answered through parity, and the disk stays") {
+  Cluster t;
+  warm(t);
+  t.medium(3).set_slow(true);
+  CHECK(longest_read(t) < 20ms);  // it takes 50 ms and more by itself
+  const auto status = t.pool->status();
+  CHECK(status.races_won > 0);
+  CHECK(status.corruptions_found == 0);
+  CHECK(t.disk(3).state == DiskState::kMember);
+  t.world.run_for(10s);
+  CHECK(longest_read(t) < 20ms);
+}
+
+TEST_CASE("the memory and the segment of a read that lost its race stay until it has ended") {
+  Cluster t;
+  warm(t);
+  t.medium(3).set_hung(true);
+  CHECK(longest_read(t) < 20ms);
+  REQUIRE(t.pool->status().races_won > 0);
+  const auto in_flight = t.medium(3).in_flight();
+  REQUIRE(in_flight > 0);
+  std::set<SegmentId> segments;
+  for (const auto& stripe : t.catalog.stripes) segments.insert(stripe.segment);
+  const auto free_before = t.pool->status().segments_free;
+  t.catalog.stripes.clear();
+  for (const auto segment : segments) t.pool->release_segment(segment);
+  REQUIRE(t.node.run(t.pool->fail_disk(Slot(3), "so that a checkpoint ends")).ok());
+  REQUIRE(t.checkpoint(1, {}).ok());
+  t.world.run_for(1s);
+  CHECK(t.pool->status().segments_free < free_before + segments.size());
+  t.medium(3).set_hung(false);
+  t.world.run_for(60s);
+  CHECK(t.medium(3).in_flight() == 0);
+  CHECK(t.pool->status().segments_free >= free_before + segments.size() - 1);
+}
+
+TEST_CASE("a race that cannot be won waits for the slow disk") {
+  Cluster t(Shape{4, 1, 0});
+  warm(t);
+  t.vanish(1);
+  REQUIRE(t.unreadable() == 0);
+  t.medium(3).set_slow(true);
+  CHECK(longest_read(t) > 40ms);
+  CHECK(t.pool->status().corruptions_found == 0);
+}
+
+namespace {
+
+// As large as what warm() writes.
+const std::vector<std::size_t> kItems(8, 30'000);
+
+env::Duration time_of(Cluster& t, const std::function<void()>& work) {
+  const auto began = t.node.env().loop.now();
+  work();
+  return t.node.env().loop.now() - began;
+}
+
+}  // namespace
+
+TEST_CASE("a stripe does not wait for one slow disk, and the next ones do without it") {
+  Cluster t;
+  warm(t);
+  t.medium(3).set_slow(true);
+  Result<> first;
+  CHECK(time_of(t, [&] { first = t.store(kItems); }) < 80ms);
+  CHECK(first.code() == Code::kIo);  // its payload goes to the journal
+  CHECK(t.disk(3).aside);
+  CHECK(t.disk(3).state == DiskState::kMember);
+  CHECK(t.lost == std::vector<Slot>{Slot(3)});
+  CHECK_FALSE(std::ranges::count(t.pool->live_slots(), Slot(3)));
+  const auto stripes_before = t.catalog.stripes.size();
+  for (int i = 0; i < 20; ++i) CHECK(time_of(t, [&] { REQUIRE(t.store(kItems).ok()); }) < 20ms);
+  for (std::size_t i = stripes_before; i < t.catalog.stripes.size(); ++i) {
+    const auto& stripe = t.catalog.stripes[i];
+    CHECK(stripe.m == 2);
+    CHECK(std::ranges::find(stripe.slots, Slot(3)) == stripe.slots.end());
+  }
+  t.medium(3).set_slow(false);
+  CHECK(t.unreadable() == 0);
+}
+
+TEST_CASE("a journal copy and its flush do not wait for one slow disk") {
+  Cluster t;
+  warm(t);
+  const auto copy = [&](Slot slot, std::uint64_t offset) {
+    BufferChain chain{noise(4096, offset)};
+    auto written = t.node.run(t.pool->write(slot, offset, std::move(chain)));
+    return written.ok() ? t.node.run(t.pool->flush(slot)) : std::move(written);
+  };
+  for (std::uint16_t slot = 0; slot < 10; ++slot)
+    for (int i = 0; i < 10; ++i) REQUIRE(copy(Slot(slot), 0).ok());
+  t.medium(7).set_slow(true);
+  Result<> late;
+  CHECK(time_of(t, [&] { late = copy(Slot(7), 8192); }) < 80ms);
+  CHECK(late.code() == Code::kIo);
+  CHECK(t.lost == std::vector<Slot>{Slot(7)});
+  CHECK(time_of(t, [&] { late = copy(Slot(7), 12288); }) < 1ms);  // nothing is begun
+  CHECK(late.code() == Code::kIo);
+}
+
+TEST_CASE("a member that was set aside takes writes again when its late ones have ended") {
+  Cluster t;
+  warm(t);
+  std::vector<Slot> joined;
+  t.pool->on_slot_joined([&](Slot slot) { joined.push_back(slot); });
+  t.medium(3).set_hung(true);
+  CHECK(t.store(kItems).code() == Code::kIo);
+  for (int i = 0; i < 5; ++i) {
+    t.world.run_for(2s);
+    REQUIRE(t.node.run(t.pool->reconcile()).ok());
+  }
+  CHECK(joined.empty());  // its write is still in the device
+  t.medium(3).set_hung(false);
+  t.world.run_for(2s);
+  REQUIRE(t.node.run(t.pool->reconcile()).ok());
+  CHECK(joined == std::vector<Slot>{Slot(3)});
+  CHECK_FALSE(t.disk(3).aside);
+  REQUIRE(t.store(kItems).ok());
+  CHECK(t.unreadable() == 0);
+}
+
+TEST_CASE("when all disks are slow, none is set aside beyond m, and stripes are written") {
+  Cluster t;
+  warm(t);
+  for (std::size_t i = 0; i < 10; ++i) t.medium(i).set_slow(true);
+  bool written = false;
+  for (int i = 0; i < 4 && !written; ++i) written = t.store(kItems).ok();
+  CHECK(written);
+  CHECK(t.pool->live_slots().size() >= 8);
+  CHECK(t.pool->status().members_live == 10);
+}
+
+TEST_CASE("a late strip lands before its segment is used again") {
+  Cluster t;
+  warm(t);
+  t.medium(3).set_hung(true);
+  const auto stripe_count = t.catalog.stripes.size();
+  CHECK(t.store(kItems).code() == Code::kIo);
+  REQUIRE(t.catalog.stripes.size() == stripe_count);
+  const auto segment = t.catalog.stripes.back().segment;  // the late strip lies behind it
+  t.catalog.forget(segment);
+  std::erase_if(t.stored, [&](const auto& item) { return item.place.segment == segment; });
+  const auto free_before = t.pool->status().segments_free;
+  t.pool->release_segment(segment);
+  t.node.disks().set_strict_overlap(true);
+  t.world.run_for(1s);
+  CHECK(t.pool->status().segments_free == free_before);
+  t.medium(3).set_hung(false);
+  t.world.run_for(1s);
+  REQUIRE(t.checkpoint(1, {}).ok());
+  t.world.run_for(1s);
+  CHECK(t.pool->status().segments_free >= free_before);
+  CHECK(t.unreadable() == 0);
+}
