@@ -69,6 +69,7 @@ void read_storage(config::Table& table, Config& c) {
   c.direct_bytes_min = table.size("engine.direct_min", c.direct_bytes_min, 4u << 10, 1u << 20);
   c.groups = static_cast<std::uint32_t>(table.number("engine.groups", 1, 1, 64));
   c.checkpoint_interval = table.duration("engine.checkpoint_interval", c.checkpoint_interval);
+  c.undelete_window = table.duration("engine.undelete_window", c.undelete_window);
   c.connections_max = table.number("limits.data_connections", c.connections_max, 1, 100'000);
   c.inflight_bytes_max =
       table.size("limits.data_inflight", c.inflight_bytes_max, 4u << 20, 16ull << 30);

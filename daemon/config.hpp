@@ -37,6 +37,7 @@ struct Config {
   std::uint64_t direct_bytes_min = 256u << 10;
   std::uint32_t groups = 1;
   env::Duration checkpoint_interval = std::chrono::seconds(60);
+  env::Duration undelete_window = std::chrono::hours(7 * 24);
 
   // [limits]
   std::uint64_t connections_max = 512;

@@ -49,6 +49,7 @@ store::EngineOptions engine_options(const Config& config, std::vector<std::strin
   options.groups = config.groups;
   options.checkpoint_interval = config.checkpoint_interval;
   options.activities = std::move(activities);
+  options.undelete_window = config.undelete_window;
   return options;
 }
 

@@ -42,7 +42,8 @@ std::string repair_text(const v1::Repair& repair) {
          size_text(repair.bytes_per_s()) + "/s, " + std::to_string(repair.eta_s()) + " s left";
 }
 
-// For what cannot be taken back: yes typed, or --yes.
+}  // namespace
+
 Result<> confirm(const Context& context, const std::string& question, const std::string& expected) {
   if (context.globals().yes) return {};
   std::fprintf(stderr, "%s\ntype \"%s\" to go on: ", question.c_str(), expected.c_str());
@@ -51,8 +52,6 @@ Result<> confirm(const Context& context, const std::string& question, const std:
   if (answer == expected) return {};
   return Error{Code::kDenied, "not confirmed; nothing was done"};
 }
-
-}  // namespace
 
 Result<> disk_ls(Context& context, const std::string& node) {
   SQ_TRY(auto* admin, context.admin());

@@ -12,11 +12,14 @@ struct VolumeCreate {
   std::uint32_t group = 0;
 };
 Result<> volume_create(Context& context, const VolumeCreate& args);
+// For what cannot be taken back: `expected` typed, or --yes. Errors: kDenied.
+Result<> confirm(const Context& context, const std::string& question, const std::string& expected);
 Result<> volume_ls(Context& context, bool deleted_too);
 Result<> volume_show(Context& context, const std::string& name);
 Result<> volume_resize(Context& context, const std::string& name, std::uint64_t size_bytes);
 Result<> volume_rm(Context& context, const std::string& name);
 Result<> volume_undelete(Context& context, const std::string& name);
+Result<> volume_purge(Context& context, const std::string& name);
 Result<> snapshot_create(Context& context, const std::vector<std::string>& volumes,
                          const std::string& name);
 Result<> snapshot_ls(Context& context);

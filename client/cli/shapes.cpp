@@ -25,13 +25,15 @@ std::string redundancy(const v1::Pool& pool) {
 }  // namespace
 
 Json shape(const v1::Volume& v) {
-  return {{"name", v.name()},
-          {"id", v.id()},
-          {"size_bytes", v.size_bytes()},
-          {"used_bytes", v.used_bytes()},
-          {"extent_bytes", v.extent_bytes()},
-          {"group", v.group()},
-          {"state", v.state()}};
+  Json row{{"name", v.name()},
+           {"id", v.id()},
+           {"size_bytes", v.size_bytes()},
+           {"used_bytes", v.used_bytes()},
+           {"extent_bytes", v.extent_bytes()},
+           {"group", v.group()},
+           {"state", v.state()}};
+  if (v.purge_ns() != 0) row["undelete_until"] = rfc3339(v.purge_ns());
+  return row;
 }
 
 Json shape(const v1::Snapshot& s) {

@@ -198,7 +198,10 @@ void CommandTree::add_volume() {
   auto* undelete =
       command(volume_, "undelete", "bring a deleted volume back", "square volume undelete orders",
               plain([this](Context& c) { return volume_undelete(c, name_); }));
-  for (auto* one : {show, resize, rm, undelete}) name_of(one);
+  auto* purge = command(volume_, "purge", "free a deleted volume now and for good",
+                        "square volume purge orders\nsquare volume purge orders --yes",
+                        plain([this](Context& c) { return volume_purge(c, name_); }));
+  for (auto* one : {show, resize, rm, undelete, purge}) name_of(one);
   for (auto* one : {ls, show}) watchable(one);
   size_option(resize, "--size", size_, "the new size", true);
 }

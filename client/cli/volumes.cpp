@@ -1,3 +1,4 @@
+#include "base/units.hpp"
 #include "client/cli/commands.hpp"
 #include "client/cli/shapes.hpp"
 
@@ -9,6 +10,8 @@ namespace {
 
 const std::vector<std::string> kColumns{"name",         "size_bytes", "used_bytes",
                                         "extent_bytes", "group",      "state"};
+const std::vector<std::string> kDeletedColumns{"name",  "id",    "size_bytes",    "used_bytes",
+                                               "group", "state", "undelete_until"};
 
 v1::VolumeName named(const std::string& name) {
   v1::VolumeName request;
@@ -37,7 +40,7 @@ Result<> volume_ls(Context& context, bool deleted_too) {
   v1::ListVolumesRequest request;
   request.set_deleted_too(deleted_too);
   SQ_TRY(const auto list, admin->look(&Stub::ListVolumes, request));
-  context.show(shapes(list.volumes()), kColumns);
+  context.show(shapes(list.volumes()), deleted_too ? kDeletedColumns : kColumns);
   return {};
 }
 
@@ -60,8 +63,31 @@ Result<> volume_resize(Context& context, const std::string& name, std::uint64_t 
 
 Result<> volume_rm(Context& context, const std::string& name) {
   SQ_TRY(auto* admin, context.admin());
-  SQ_TRY(admin->change(&Stub::DeleteVolume, named(name)));
-  context.show(Json{{"name", name}, {"state", "deleted"}});
+  SQ_TRY(const auto volume, admin->change(&Stub::DeleteVolume, named(name)));
+  context.show(
+      Json{{"name", name}, {"state", "deleted"}, {"undelete_until", rfc3339(volume.purge_ns())}});
+  return {};
+}
+
+Result<> volume_purge(Context& context, const std::string& name) {
+  SQ_TRY(auto* admin, context.admin());
+  v1::ListVolumesRequest request;
+  request.set_deleted_too(true);
+  SQ_TRY(const auto list, admin->look(&Stub::ListVolumes, request));
+  std::string what;
+  for (const auto& volume : list.volumes())
+    if (volume.name() == name && volume.state() == "deleted")
+      what += (what.empty() ? "" : ", ") + ("id " + std::to_string(volume.id())) + " with " +
+              size_text(volume.used_bytes()) + " in use";
+  if (what.empty())
+    return Error{Code::kNotFound,
+                 "there is no deleted volume named \"" + name + "\" (square volume ls --deleted)"};
+  SQ_TRY(confirm(context,
+                 "the deleted volume \"" + name + "\" (" + what +
+                     ") will be gone for good: undelete will not bring it back",
+                 name));
+  SQ_TRY(admin->change(&Stub::PurgeVolume, named(name)));
+  context.show(Json{{"name", name}, {"state", "purged"}});
   return {};
 }
 

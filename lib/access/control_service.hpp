@@ -39,8 +39,9 @@ class ControlService {
   virtual Async<std::vector<store::VolumeInfo>> list_volumes(bool deleted_too) = 0;
   virtual Async<store::VolumeInfo> find_volume(std::string name) = 0;
   virtual Async<store::VolumeInfo> resize_volume(std::string name, std::uint64_t size_bytes) = 0;
-  virtual Async<> delete_volume(std::string name) = 0;
+  virtual Async<store::VolumeInfo> delete_volume(std::string name) = 0;
   virtual Async<store::VolumeInfo> undelete_volume(std::string name) = 0;
+  virtual Async<> purge_volume(std::string name) = 0;
 
   virtual Async<store::SnapshotView> create_snapshot(std::vector<std::string> volumes,
                                                      std::string name) = 0;

@@ -88,8 +88,11 @@ Async<store::VolumeInfo> EngineControl::find_volume(std::string name) {
 Async<store::VolumeInfo> EngineControl::resize_volume(std::string name, std::uint64_t size_bytes) {
   return engine_.resize_volume(std::move(name), size_bytes);
 }
-Async<> EngineControl::delete_volume(std::string name) {
+Async<store::VolumeInfo> EngineControl::delete_volume(std::string name) {
   return engine_.delete_volume(std::move(name));
+}
+Async<> EngineControl::purge_volume(std::string name) {
+  return engine_.purge_volume(std::move(name));
 }
 Async<store::VolumeInfo> EngineControl::undelete_volume(std::string name) {
   return engine_.undelete_volume(std::move(name));

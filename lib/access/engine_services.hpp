@@ -36,8 +36,9 @@ class EngineControl final : public ControlService {
   Async<std::vector<store::VolumeInfo>> list_volumes(bool deleted_too) override;
   Async<store::VolumeInfo> find_volume(std::string name) override;
   Async<store::VolumeInfo> resize_volume(std::string name, std::uint64_t size_bytes) override;
-  Async<> delete_volume(std::string name) override;
+  Async<store::VolumeInfo> delete_volume(std::string name) override;
   Async<store::VolumeInfo> undelete_volume(std::string name) override;
+  Async<> purge_volume(std::string name) override;
   Async<store::SnapshotView> create_snapshot(std::vector<std::string> volumes,
                                              std::string name) override;
   Async<std::vector<store::SnapshotView>> list_snapshots() override;

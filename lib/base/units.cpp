@@ -16,10 +16,11 @@ namespace {
 using Unit = std::pair<std::string_view, std::uint64_t>;
 constexpr std::array<Unit, 5> kSizes{
     {{"B", 1}, {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30}, {"TiB", 1ull << 40}}};
-constexpr std::array<Unit, 4> kDurations{{{"ms", 1'000'000ull},
+constexpr std::array<Unit, 5> kDurations{{{"ms", 1'000'000ull},
                                           {"s", 1'000'000'000ull},
                                           {"min", 60'000'000'000ull},
-                                          {"h", 3'600'000'000'000ull}}};
+                                          {"h", 3'600'000'000'000ull},
+                                          {"d", 86'400'000'000'000ull}}};
 
 // A number and a unit with or without a space between; `plain` is the unit of a bare number (0:
 // none).
@@ -64,7 +65,7 @@ std::string size_text(std::uint64_t bytes) {
 }
 
 Result<std::chrono::nanoseconds> parse_duration(std::string_view text) {
-  SQ_TRY(const auto ns, parse_units(text, kDurations, 0, "\"30 s\" (units: ms s min h)"));
+  SQ_TRY(const auto ns, parse_units(text, kDurations, 0, "\"30 s\" (units: ms s min h d)"));
   if (ns > static_cast<std::uint64_t>(INT64_MAX))
     return Error{Code::kInvalid, "\"" + std::string(text) + "\" is too long"};
   return std::chrono::nanoseconds(static_cast<std::int64_t>(ns));

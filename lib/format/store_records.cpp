@@ -6,8 +6,6 @@ namespace square::format {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-constexpr std::size_t kNameBytesMax = 128;
-constexpr std::size_t kSnapshotVolumesMax = 1024;
 
 std::string hex_key(std::string_view prefix, std::uint64_t number, int digits) {
   std::string key(prefix);
@@ -39,12 +37,6 @@ Result<Record> decode(Bytes bytes, std::string_view what, Body body) {
   return record;
 }
 
-std::string get_name(Reader& in) {
-  const auto bytes = in.get_sized();
-  if (bytes.size() > kNameBytesMax) in.fail();
-  return std::string(as_text(bytes));
-}
-
 }  // namespace
 
 std::string seal_key(std::uint32_t reference) { return hex_key(kSealPrefix, reference, 8); }
@@ -68,12 +60,14 @@ ByteVector encode(const GroupRecord& record) {
   return versioned([&](Writer& out) {
     out.put(record.incarnation);
     out.put(record.next_volume);
+    out.put(record.clock_ns);
   });
 }
 Result<GroupRecord> decode_group_record(Bytes bytes) {
   return decode<GroupRecord>(bytes, "group", [](Reader& in, GroupRecord& record) {
     in.get(record.incarnation);
     in.get(record.next_volume);
+    in.get(record.clock_ns);
   });
 }
 
@@ -97,23 +91,24 @@ Result<SessionRecord> decode_session_record(Bytes bytes) {
 
 ByteVector encode(const SnapshotRecord& record) {
   return versioned([&](Writer& out) {
-    out.put_sized(as_bytes(record.name));
+    codec::put(out, record.name);
     out.put(static_cast<std::uint32_t>(record.volumes.size()));
-    for (const auto& volume : record.volumes) out.put_sized(as_bytes(volume));
+    for (const auto volume : record.volumes) out.put(volume);
   });
 }
 Result<SnapshotRecord> decode_snapshot_record(Bytes bytes) {
   return decode<SnapshotRecord>(bytes, "snapshot", [](Reader& in, SnapshotRecord& record) {
-    record.name = get_name(in);
+    codec::get(in, record.name);
     const auto count = in.get<std::uint32_t>();
     if (count > kSnapshotVolumesMax) return in.fail();
-    for (std::uint32_t i = 0; i < count && in.ok(); ++i) record.volumes.push_back(get_name(in));
+    for (std::uint32_t i = 0; i < count && in.ok(); ++i)
+      record.volumes.emplace_back(in.get<std::uint64_t>());
   });
 }
 
 ByteVector encode(const VolumeRecord& record) {
   return versioned([&](Writer& out) {
-    out.put_sized(as_bytes(record.name));
+    codec::put(out, record.name);
     out.put(record.tenant);
     out.put(record.key);
     out.put(record.size_bytes);
@@ -124,7 +119,7 @@ ByteVector encode(const VolumeRecord& record) {
 }
 Result<VolumeRecord> decode_volume_record(Bytes bytes) {
   return decode<VolumeRecord>(bytes, "volume", [](Reader& in, VolumeRecord& record) {
-    record.name = get_name(in);
+    codec::get(in, record.name);
     in.get(record.tenant);
     in.get(record.key);
     in.get(record.size_bytes);

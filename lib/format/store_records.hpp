@@ -1,15 +1,17 @@
 #pragma once
 // Values of the records that a group keeps about itself. Keys sort by kind:
-//   group              GroupRecord, one
-//   seal/<8 hex>       SealRecord: table reference -> seal id; written before any extent that uses
-//   it ses/<16 hex>       SessionRecord snap/<16 hex>      SnapshotRecord, by the mark's sequence
-//   vol/<16 hex>       VolumeRecord, by volume id
-// docs/formats/store_records.md has the bytes. The names in them are a tenant's plaintext: on disk
-// they exist only inside the journal and the index files (docs/failure_model.md says what is left).
+//   group           GroupRecord, one
+//   seal/<8 hex>    SealRecord: table reference -> seal id; before any extent that uses it
+//   ses/<16 hex>    SessionRecord
+//   snap/<16 hex>   SnapshotRecord, by the mark's sequence
+//   vol/<16 hex>    VolumeRecord, by volume id
+// docs/formats/store_records.md has the bytes. Names are a tenant's plaintext and sealed; what a
+// node without data keys must know (sizes, states, ids) stands in the clear.
 
 #include <string>
 #include <vector>
 
+#include "codec/sealed_field.hpp"
 #include "format/types.hpp"
 
 namespace square::format {
@@ -17,6 +19,7 @@ namespace square::format {
 struct GroupRecord {
   Incarnation incarnation;
   std::uint64_t next_volume = 1;  // ids are never used twice
+  std::int64_t clock_ns = 0;      // what the retention clock showed
   bool operator==(const GroupRecord&) const = default;
 };
 struct SealRecord {
@@ -27,19 +30,20 @@ struct SessionRecord {
   std::int64_t opened_wall_ns = 0;
   bool operator==(const SessionRecord&) const = default;
 };
+inline constexpr std::size_t kSnapshotVolumesMax = 1024;
 struct SnapshotRecord {
-  std::string name;
-  std::vector<std::string> volumes;
+  codec::SealedField name;        // under the first volume's key
+  std::vector<VolumeId> volumes;  // that it is about, by name in their own records
   bool operator==(const SnapshotRecord&) const = default;
 };
 struct VolumeRecord {
-  std::string name;
+  codec::SealedField name;
   TenantId tenant;
   KeyId key;
   std::uint64_t size_bytes = 0;
   std::uint32_t extent_bytes = 0;
   bool deleted = false;
-  std::int64_t deleted_wall_ns = 0;
+  std::int64_t deleted_wall_ns = 0;  // by the group's retention clock
   bool operator==(const VolumeRecord&) const = default;
 };
 

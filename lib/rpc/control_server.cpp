@@ -76,14 +76,20 @@ Async<> resize_volume(ControlService& s, const v1::ResizeVolumeRequest& q, v1::V
   co_return {};
 }
 
-Async<> delete_volume(ControlService& s, const v1::VolumeName& q, v1::Empty&) {
-  return s.delete_volume(q.name());
+Async<> delete_volume(ControlService& s, const v1::VolumeName& q, v1::Volume& r) {
+  SQ_CO_TRY(const auto volume, co_await s.delete_volume(q.name()));
+  fill(volume, r);
+  co_return {};
 }
 
 Async<> undelete_volume(ControlService& s, const v1::VolumeName& q, v1::Volume& r) {
   SQ_CO_TRY(const auto volume, co_await s.undelete_volume(q.name()));
   fill(volume, r);
   co_return {};
+}
+
+Async<> purge_volume(ControlService& s, const v1::VolumeName& q, v1::Empty&) {
+  return s.purge_volume(q.name());
 }
 
 Async<> create_snapshot(ControlService& s, const v1::CreateSnapshotRequest& q, v1::Snapshot& r) {
@@ -270,8 +276,9 @@ class ControlServer::Impl final : public v1::Control::CallbackService {
   SQ_CONTROL_CALL(ListVolumes, ListVolumesRequest, VolumeList, Action::kView, list_volumes)
   SQ_CONTROL_CALL(ShowVolume, VolumeName, Volume, Action::kView, show_volume)
   SQ_CONTROL_CALL(ResizeVolume, ResizeVolumeRequest, Volume, Action::kControl, resize_volume)
-  SQ_CONTROL_CALL(DeleteVolume, VolumeName, Empty, Action::kControl, delete_volume)
+  SQ_CONTROL_CALL(DeleteVolume, VolumeName, Volume, Action::kControl, delete_volume)
   SQ_CONTROL_CALL(UndeleteVolume, VolumeName, Volume, Action::kControl, undelete_volume)
+  SQ_CONTROL_CALL(PurgeVolume, VolumeName, Empty, Action::kControl, purge_volume)
   SQ_CONTROL_CALL(CreateSnapshot, CreateSnapshotRequest, Snapshot, Action::kControl,
                   create_snapshot)
   SQ_CONTROL_CALL(ListSnapshots, Empty, SnapshotList, Action::kView, list_snapshots)

@@ -13,6 +13,7 @@ void fill(const store::VolumeInfo& volume, v1::Volume& out) {
   out.set_used_bytes(volume.used_bytes);
   out.set_extent_bytes(volume.extent_bytes);
   out.set_state(volume.state == store::VolumeState::kReady ? "ready" : "deleted");
+  out.set_purge_ns(volume.purge_wall_ns);
 }
 
 void fill(const store::SnapshotView& snapshot, v1::Snapshot& out) {

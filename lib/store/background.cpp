@@ -22,6 +22,7 @@ Engine::Impl::Impl(env::Env env, EngineOptions options, index::KvFactory& index_
       index_files_(index_files),
       with_local_index_(with_local_index),
       idle_(env.loop),
+      chore_(env.loop),
       checkpoint_mutex_(env.loop),
       scope_(env.loop) {
   core_.on_failed = [this] {
@@ -33,12 +34,14 @@ void Engine::Impl::start_background() {
   serving_ = true;
   arm_tick();
   scope_.spawn(background());
+  scope_.spawn(chores());
 }
 
 void Engine::Impl::arm_tick() {
   timer_ = core_.env.loop.add_timer(core_.env.loop.now() + kTick, [this] {
     tick_ = true;
     core_.work.set();
+    chore_.set();
     if (!stopping_) arm_tick();
   });
 }
@@ -109,11 +112,16 @@ Async<bool> Engine::Impl::background_round() {
   }
   if (!more) tick_ = false;
   core_.lane->set_tail(core_.ledger.tail(core_.lane->durable()));
+  bool purging_any = false;
   for (auto& [id, each] : groups_) {
     SQ_CO_TRY(const bool merging, core_.index->merge_step(id, kMergeEntriesMax));
     SQ_CO_TRY(const bool purging, core_.index->purge_step(id, kMergeEntriesMax));
     more = more || merging || purging;
+    purging_any = purging_any || purging;
   }
+  // The space of what was purged comes back with the next checkpoint.
+  if (purging_ && !purging_any) want_checkpoint_ = true;
+  purging_ = purging_any;
   if (ticked) {
     SQ_PROBE("the pool was reconciled");
     ignore(co_await core_.pool->reconcile(), "tried again at the next tick; disks say why");
@@ -225,6 +233,7 @@ Task<void> Engine::Impl::stop() {
   core_.env.loop.cancel_timer(timer_);
   while (visits_ > 0) co_await idle_.wait();
   core_.work.set();
+  chore_.set();
   co_await scope_.join();
   if (!core_.failed && serving_) {
     // A courtesy for the next start; what is acknowledged is in the journal anyhow. Never after a

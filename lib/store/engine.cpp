@@ -29,14 +29,15 @@ Result<Group*> Engine::Impl::group_of(VolumeId volume) {
 Result<Engine::Impl::Found> Engine::Impl::find_volume(const std::string& name, bool deleted) {
   std::optional<Found> newest;
   for (auto& [group_id, each] : groups_)
-    for (const auto& [id, record] : each->volumes())
-      if (record.name == name && record.deleted == deleted) newest = Found{each.get(), id, record};
+    for (const auto& [id, volume] : each->volumes())
+      if (volume.name == name && volume.record.deleted == deleted)
+        newest = Found{each.get(), id, &volume};
   if (newest) return *newest;
   return Error{Code::kNotFound, std::string("there is no ") + (deleted ? "deleted " : "") +
                                     "volume named '" + name + "'"};
 }
 
-Result<std::pair<Group*, Sequence>> Engine::Impl::parse_snapshot(const std::string& id) {
+Result<Engine::Impl::At> Engine::Impl::parse_snapshot(const std::string& id) {
   std::uint32_t group = 0;
   std::uint64_t sequence = 0;
   const auto* end = id.data() + id.size();
@@ -46,15 +47,14 @@ Result<std::pair<Group*, Sequence>> Engine::Impl::parse_snapshot(const std::stri
   if (!dash || second.ec != std::errc{} || second.ptr != end)
     return Error{Code::kInvalid, "'" + id + "' is not a snapshot id (see: square snapshot ls)"};
   SQ_TRY(auto* of, group_of(GroupId(group)));
-  return std::pair{of, Sequence(sequence)};
+  return At{of, Sequence(sequence)};
 }
 
-Result<std::optional<Sequence>> Engine::Impl::snapshot_of(const Group& group,
-                                                          const std::optional<std::string>& id) {
-  if (!id) return std::optional<Sequence>{};
-  SQ_TRY(const auto named, parse_snapshot(*id));
-  if (named.first == &group) return std::optional(named.second);
-  return Error{Code::kNotFound, "snapshot '" + *id + "' is of another group than the volume"};
+Result<Engine::Impl::At> Engine::Impl::reading_of(VolumeId volume,
+                                                  const std::optional<std::string>& snapshot) {
+  if (snapshot) return parse_snapshot(*snapshot);
+  SQ_TRY(auto* group, group_of(volume));
+  return At{group, std::nullopt};
 }
 
 Result<std::optional<format::StripeDescriptor>> Engine::Impl::find(SegmentId segment,
@@ -100,9 +100,9 @@ Async<std::vector<VolumeInfo>> Engine::list_volumes(bool deleted_too) {
   const Impl::Visit visit(*impl_);
   std::vector<VolumeInfo> out;
   for (auto& [group_id, each] : impl_->groups_) {
-    for (const auto& [id, record] : each->volumes()) {
-      if (record.deleted && !deleted_too) continue;
-      SQ_CO_TRY(auto info, each->info(id, record));
+    for (const auto& [id, volume] : each->volumes()) {
+      if (volume.record.deleted && !deleted_too) continue;
+      SQ_CO_TRY(auto info, each->info(id, volume));
       out.push_back(std::move(info));
     }
   }
@@ -115,36 +115,66 @@ Async<VolumeInfo> Engine::find_volume(std::string name) {
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(const auto found, impl_->find_volume(name, false));
-  co_return found.group->info(found.id, found.record);
+  co_return found.group->info(found.id, *found.volume);
 }
 
 Async<VolumeInfo> Engine::resize_volume(std::string name, std::uint64_t size_bytes) {
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
-  SQ_CO_TRY(auto found, impl_->find_volume(name, false));
-  found.record.size_bytes = size_bytes;
-  co_return co_await found.group->change_volume(found.id, std::move(found.record));
+  SQ_CO_TRY(const auto found, impl_->find_volume(name, false));
+  co_return co_await found.group->change_volume(
+      found.id, [size_bytes](format::VolumeRecord& record) -> Result<> {
+        if (record.deleted) return Error{Code::kNotFound, "the volume was deleted"};
+        if (size_bytes < record.size_bytes)
+          return Error{Code::kInvalid, "a volume cannot shrink; it has " +
+                                           std::to_string(record.size_bytes) + " bytes"};
+        record.size_bytes = size_bytes;
+        return {};
+      });
 }
 
-Async<> Engine::delete_volume(std::string name) {
+Async<VolumeInfo> Engine::delete_volume(std::string name) {
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
-  SQ_CO_TRY(auto found, impl_->find_volume(name, false));
-  found.record.deleted = true;
-  found.record.deleted_wall_ns = impl_->core_.env.loop.wall().ns;
-  SQ_CO_TRY(co_await found.group->change_volume(found.id, std::move(found.record)));
+  SQ_CO_TRY(const auto found, impl_->find_volume(name, false));
+  co_return co_await found.group->change_volume(
+      found.id, [group = found.group](format::VolumeRecord& record) -> Result<> {
+        if (record.deleted) return Error{Code::kNotFound, "the volume was deleted"};
+        record.deleted = true;
+        record.deleted_wall_ns = group->retention_now();
+        return {};
+      });
+}
+
+Async<> Engine::purge_volume(std::string name) {
+  SQ_CO_TRY(impl_->enter());
+  const Impl::Visit visit(*impl_);
+  std::vector<Impl::Found> deleted;
+  for (auto& [group_id, each] : impl_->groups_)
+    for (const auto& [id, volume] : each->volumes())
+      if (volume.name == name && volume.record.deleted) deleted.push_back({each.get(), id, {}});
+  if (deleted.empty() && impl_->find_volume(name, false).ok())
+    co_return Error{Code::kConflict, "the volume '" + name + "' is not deleted: remove it first"};
+  if (deleted.empty())
+    co_return Error{Code::kNotFound, "there is no deleted volume named '" + name + "'"};
+  for (const auto& one : deleted) SQ_CO_TRY(co_await one.group->purge_volume(one.id, false));
+  impl_->core_.work.set();
   co_return {};
 }
 
 Async<VolumeInfo> Engine::undelete_volume(std::string name) {
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
-  SQ_CO_TRY(auto found, impl_->find_volume(name, true));
+  SQ_CO_TRY(const auto found, impl_->find_volume(name, true));
   if (impl_->find_volume(name, false).ok())
     co_return Error{Code::kExists, "another volume is named '" + name + "' now; remove it first"};
-  found.record.deleted = false;
-  found.record.deleted_wall_ns = 0;
-  co_return co_await found.group->change_volume(found.id, std::move(found.record));
+  co_return co_await found.group->change_volume(
+      found.id, [](format::VolumeRecord& record) -> Result<> {
+        if (!record.deleted) return Error{Code::kConflict, "the volume was brought back already"};
+        record.deleted = false;
+        record.deleted_wall_ns = 0;
+        return {};
+      });
 }
 
 Async<> Engine::write(VolumeId volume, std::uint64_t offset, Buffer data,
@@ -159,10 +189,9 @@ Async<ReadReply> Engine::read(VolumeId volume, std::uint64_t offset, std::uint32
                               std::optional<std::string> snapshot) {
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
-  SQ_CO_TRY(auto* group, impl_->group_of(volume));
-  SQ_CO_TRY(const auto at, impl_->snapshot_of(*group, snapshot));
+  SQ_CO_TRY(const auto at, impl_->reading_of(volume, snapshot));
   ReadReply reply;
-  SQ_CO_TRY(reply.data, co_await group->read(volume, offset, length, at));
+  SQ_CO_TRY(reply.data, co_await at.group->read(volume, offset, length, at.snapshot));
   co_return reply;
 }
 
@@ -179,9 +208,8 @@ Async<std::vector<Extents>> Engine::block_status(VolumeId volume, std::uint64_t 
                                                  std::optional<std::string> snapshot) {
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
-  SQ_CO_TRY(auto* group, impl_->group_of(volume));
-  SQ_CO_TRY(const auto at, impl_->snapshot_of(*group, snapshot));
-  co_return co_await group->block_status(volume, offset, length, count_max, at);
+  SQ_CO_TRY(const auto at, impl_->reading_of(volume, snapshot));
+  co_return co_await at.group->block_status(volume, offset, length, count_max, at.snapshot);
 }
 
 // Sessions are known in every group, for a client may use volumes of several.
@@ -205,13 +233,15 @@ Async<SnapshotView> Engine::create_snapshot(std::vector<std::string> volumes, st
   const Impl::Visit visit(*impl_);
   if (volumes.empty()) co_return Error{Code::kInvalid, "name at least one volume"};
   Group* group = nullptr;
+  std::vector<VolumeId> ids;
   for (const auto& volume : volumes) {
     SQ_CO_TRY(const auto found, impl_->find_volume(volume, false));
     if (group != nullptr && group != found.group)
       co_return Error{Code::kInvalid, "the volumes are in different groups: a snapshot is of one"};
     group = found.group;
+    ids.push_back(found.id);
   }
-  co_return co_await group->create_snapshot(std::move(volumes), std::move(name));
+  co_return co_await group->create_snapshot(std::move(ids), std::move(name));
 }
 
 Async<std::vector<SnapshotView>> Engine::list_snapshots() {
@@ -229,7 +259,7 @@ Async<> Engine::drop_snapshot(std::string id) {
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(const auto named, impl_->parse_snapshot(id));
-  co_return co_await named.first->drop_snapshot(named.second);
+  co_return co_await named.group->drop_snapshot(*named.snapshot);
 }
 
 std::optional<Error> Engine::failure() const { return impl_->core_.failure(); }

@@ -28,7 +28,8 @@ struct EngineOptions {
   std::uint32_t groups = 1;                // made at first start; ids 1...
   std::uint8_t frame_shift = 14;           // frames of 16 KiB
   env::Duration checkpoint_interval = std::chrono::seconds(60);
-  ActivitiesPtr activities = std::make_shared<Activities>();  // what it is in the middle of
+  ActivitiesPtr activities = std::make_shared<Activities>();   // what it is in the middle of
+  env::Duration undelete_window = std::chrono::hours(7 * 24);  // then a deleted volume is purged
 };
 
 enum class VolumeState : std::uint8_t { kReady, kDeleted };
@@ -42,6 +43,7 @@ struct VolumeInfo {
   std::uint64_t used_bytes = 0;  // mapped to content in the present
   std::uint32_t extent_bytes = 64u << 10;
   VolumeState state = VolumeState::kReady;
+  std::int64_t purge_wall_ns = 0;  // of a deleted one: undelete works at least until then
 };
 
 struct CreateVolume {
@@ -130,8 +132,11 @@ class Engine {
   // Up only. Errors: kNotFound, kInvalid.
   Async<VolumeInfo> resize_volume(std::string name, std::uint64_t size_bytes);
   // The name is free again; undelete brings it back until its purge. Errors: kNotFound, kExists.
-  Async<> delete_volume(std::string name);
+  Async<VolumeInfo> delete_volume(std::string name);
   Async<VolumeInfo> undelete_volume(std::string name);
+  // The deleted volumes of that name are gone for good when it returns; their space follows, except
+  // what held snapshots name. Ids are never used again. Errors: kNotFound, kConflict (not deleted).
+  Async<> purge_volume(std::string name);
 
   // ---- data. Offsets and lengths in units of 512 bytes, inside the volume: else kInvalid.
   // `ingest`: XXH3-64 of each part of `data` cut at 4 KiB boundaries of the volume, made where the

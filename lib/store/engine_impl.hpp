@@ -54,15 +54,18 @@ class Engine::Impl : public pool::StripeCatalog {
   struct Found {
     Group* group;
     VolumeId id;
-    format::VolumeRecord record;
+    const Group::Volume* volume;  // valid until the next co_await
   };
   Result<Found> find_volume(const std::string& name, bool deleted);
   Result<Group*> group_of(VolumeId volume);
   // "<group>-<sequence>". Errors: kInvalid, kNotFound.
-  Result<std::pair<Group*, Sequence>> parse_snapshot(const std::string& id);
-  // The mark to read at; nothing for the present. Errors: also kNotFound for another group's.
-  Result<std::optional<Sequence>> snapshot_of(const Group& group,
-                                              const std::optional<std::string>& id);
+  struct At {
+    Group* group;
+    std::optional<Sequence> snapshot;
+  };
+  Result<At> parse_snapshot(const std::string& id);
+  // Where to read: the volume now, or in a snapshot, which may be all that holds it.
+  Result<At> reading_of(VolumeId volume, const std::optional<std::string>& snapshot);
 
   Core core_;
   std::map<GroupId, std::unique_ptr<Group>> groups_;
@@ -82,6 +85,7 @@ class Engine::Impl : public pool::StripeCatalog {
   Result<> replay_record(const journal::DurableRecord& record, std::vector<ReplayedMove>& moves);
 
   Task<void> background();
+  Task<void> chores();  // chores.cpp
   Async<bool> background_round();
   bool should_destage(const Group& group) const;
   bool ring_is_tight() const;
@@ -106,7 +110,8 @@ class Engine::Impl : public pool::StripeCatalog {
   std::uint64_t next_checkpoint_ = 1;
   env::BootTime last_checkpoint_;
   std::uint64_t applied_at_checkpoint_ = 0;
-  bool tick_ = false;  // a second has passed: small leftovers are destaged too
+  bool purging_ = false;  // mappings of purged volumes are going
+  bool tick_ = false;     // a second has passed: small leftovers are destaged too
   bool want_checkpoint_ = false;
   std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
   std::set<SegmentId> stuck_;    // not everything in it can be read: cleaning it again is in vain
@@ -119,6 +124,7 @@ class Engine::Impl : public pool::StripeCatalog {
   env::Loop::TimerId timer_;
   std::uint32_t visits_ = 0;
   env::Event idle_;
+  env::Event chore_;  // set at each tick
   env::Mutex checkpoint_mutex_;
   env::Scope scope_;  // last
   friend class Visit;

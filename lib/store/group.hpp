@@ -11,6 +11,7 @@
 //   later -> destage: committed, unplaced operations -> one stripe -> placement record -> index
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,6 +23,7 @@
 #include "store/leg.hpp"
 #include "store/memory_map.hpp"
 #include "store/range_lock.hpp"
+#include "store/retention_clock.hpp"
 #include "store/seals.hpp"
 #include "store/sessions.hpp"
 
@@ -66,9 +68,20 @@ class Group {
 
   // ---- volumes
   Async<VolumeInfo> create_volume(CreateVolume request);
-  Async<VolumeInfo> change_volume(VolumeId id, format::VolumeRecord record);
-  const std::map<VolumeId, format::VolumeRecord>& volumes() const { return volumes_; }
-  Result<VolumeInfo> info(VolumeId id, const format::VolumeRecord& record) const;
+  // `edit` sees the record as it is when its turn has come, and says what is wrong with the change.
+  using Edit = std::function<Result<>(format::VolumeRecord& record)>;
+  Async<VolumeInfo> change_volume(VolumeId id, Edit edit);
+  struct Volume {
+    format::VolumeRecord record;
+    std::optional<std::string> name;  // absent when this node lacks the key that it is sealed with
+  };
+  const std::map<VolumeId, Volume>& volumes() const { return volumes_; }
+  Result<VolumeInfo> info(VolumeId id, const Volume& volume) const;
+  std::int64_t retention_now() const;
+  // Errors: kConflict when it is not deleted, or, `expired_only`, can still be brought back.
+  Async<> purge_volume(VolumeId id, bool expired_only);
+  // Purges whose time has come; to be called now and then, not by the background.
+  Async<> purge_expired();
 
   // ---- data
   Async<> write(VolumeId volume, std::uint64_t offset, Buffer data,
@@ -83,8 +96,8 @@ class Group {
   Async<> end_session(SessionId session);
 
   // ---- snapshots
-  Async<SnapshotView> create_snapshot(std::vector<std::string> names, std::string name);
-  Result<std::vector<SnapshotView>> list_snapshots();
+  Async<SnapshotView> create_snapshot(std::vector<VolumeId> volumes, std::string name);
+  Result<std::vector<SnapshotView>> list_snapshots() const;
   Async<> drop_snapshot(Sequence mark);
   // The index has taken everything up to `sequence`. Errors: kNotFound (nothing up to there is
   // committed), kNoSpace, kUnavailable.
@@ -122,13 +135,29 @@ class Group {
   void advance();
   Result<> enter(const Logged& logged);
   Result<> take_record(const std::string& key, Bytes value);
+  void forget_record(const std::string& key);
   Async<> committed(Logged logged);
   Async<Sequence> log(Draft draft);
   Logged find(Sequence sequence) const;
   void finish(const Logged& logged, Result<> result);
   Async<> put_record(std::string key, ByteVector value, RequestId request = {});
 
+  // ---- volumes and snapshots (group_volumes.cpp, group_snapshots.cpp)
+  codec::FieldPlace field_place(std::string_view record) const;
+  Result<codec::SealedField> seal_name(KeyId key, std::string_view record,
+                                       const std::string& name) const;
+  // Nothing when this node lacks the key.
+  Result<std::optional<std::string>> open_name(std::string_view record,
+                                               const codec::SealedField& name) const;
+  Result<> check_unique(const std::string& name) const;
+  std::int64_t expires_ns(const format::VolumeRecord& record) const;
+  Async<> put_group_record(std::uint64_t next_volume);
+  Result<SnapshotView> view_of(const index::SnapshotInfo& held) const;
+
   // ---- writing (group_write.cpp)
+  // The record of a volume: as it is now, when it is not deleted, or as of a snapshot that the
+  // index has taken. Errors: kNotFound.
+  Result<format::VolumeRecord> record_of(VolumeId volume, std::optional<Sequence> at) const;
   Result<> check_range(VolumeId volume, std::uint64_t offset, std::uint64_t length) const;
   Result<> check_room(std::uint64_t bytes) const;
   Async<> write_locked(VolumeId volume, std::uint64_t offset, Buffer data,
@@ -147,8 +176,10 @@ class Group {
   Async<> fetch(VolumeId volume, KeyId key, ReadPiece piece, MutableBytes out);
   Task<void> fetch_one(VolumeId volume, KeyId key, ReadPiece piece, MutableBytes out,
                        Result<>* result);
-  Async<> read_blocks(VolumeId volume, std::uint64_t offset, MutableBytes out,
+  Async<> read_blocks(VolumeId volume, KeyId key, std::uint64_t offset, MutableBytes out,
                       std::optional<Sequence> at);
+  Async<format::VolumeRecord> begin_reading(VolumeId volume, std::uint64_t offset,
+                                            std::uint64_t length, std::optional<Sequence> at);
 
   // ---- destaging (group_destage.cpp)
   struct Take {
@@ -163,6 +194,8 @@ class Group {
   Incarnation incarnation_;
   Epoch epoch_;
   std::uint64_t next_volume_ = 1;
+  RetentionClock clock_;
+  std::int64_t noted_ns_ = 0;  // the clock as the group's record has it
 
   // pending_[i] has sequence applied_ + 1 + i.
   std::deque<Logged> pending_;
@@ -181,7 +214,7 @@ class Group {
   Sequence wanted_applied_;  // somebody waits for it
 
   MemoryMap memory_;
-  std::map<VolumeId, format::VolumeRecord> volumes_;
+  std::map<VolumeId, Volume> volumes_;
   Sessions sessions_;
   Seals seals_;
   codec::Opener opener_;

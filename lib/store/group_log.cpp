@@ -112,9 +112,17 @@ Result<> Group::enter(const Logged& logged) {
   if (operation.session != SessionId{}) sessions_.done(operation.session, operation.request);
   if (operation.type == OperationType::kSessionEnd)
     sessions_.remove(std::get<format::SessionEndBody>(operation.body).session);
-  if (operation.type != OperationType::kPutRecord) return {};
-  const auto& record = std::get<format::RecordBody>(operation.body);
-  return take_record(record.key, record.value);
+  if (const auto* record = std::get_if<format::RecordBody>(&operation.body)) {
+    if (operation.type == OperationType::kPutRecord) return take_record(record->key, record->value);
+    forget_record(record->key);
+  }
+  return {};
+}
+
+void Group::forget_record(const std::string& key) {
+  if (!key.starts_with(format::kVolumePrefix)) return;
+  const auto number = format::key_number(key, format::kVolumePrefix);
+  if (number.ok()) volumes_.erase(VolumeId(*number));
 }
 
 Result<> Group::take_record(const std::string& key, Bytes value) {
@@ -122,10 +130,13 @@ Result<> Group::take_record(const std::string& key, Bytes value) {
     SQ_TRY(const auto record, format::decode_group_record(value));
     incarnation_ = record.incarnation;
     next_volume_ = std::max(next_volume_, record.next_volume);
+    if (!serving_) clock_.seen(record.clock_ns);
   } else if (key.starts_with(format::kVolumePrefix)) {
     SQ_TRY(const auto number, format::key_number(key, format::kVolumePrefix));
     SQ_TRY(auto record, format::decode_volume_record(value));
-    volumes_[VolumeId(number)] = std::move(record);
+    SQ_TRY(auto name, open_name(key, record.name));
+    if (!serving_) clock_.seen(record.deleted_wall_ns);
+    volumes_[VolumeId(number)] = {std::move(record), std::move(name)};
   } else if (key.starts_with(format::kSealPrefix)) {
     SQ_TRY(const auto number, format::key_number(key, format::kSealPrefix));
     SQ_TRY(const auto record, format::decode_seal_record(value));

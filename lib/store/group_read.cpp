@@ -4,6 +4,7 @@
 #include "base/probe.hpp"
 #include "codec/seal.hpp"
 #include "store/group.hpp"
+#include "store/request_checks.hpp"
 
 namespace square::store {
 
@@ -11,8 +12,6 @@ namespace {
 
 constexpr int kReadAttempts = 8;  // a segment may be cleaned and reused between lookup and read
 constexpr std::uint64_t kStatusChunkBytes = 64ull << 20;
-constexpr std::uint64_t kSectorBytes = 512;
-constexpr std::uint64_t kVolumeBytesMax = 256ull << 40;
 
 ReadPiece from_mapping(std::uint64_t offset, std::uint64_t length, const format::Mapping& mapping) {
   ReadPiece piece;
@@ -22,15 +21,6 @@ ReadPiece from_mapping(std::uint64_t offset, std::uint64_t length, const format:
   piece.extent = mapping.extent;
   piece.extent_offset = mapping.extent_offset;
   return piece;
-}
-
-// Of a snapshot: the volume may have another size by now, or be gone.
-Result<> check_snapshot_range(std::uint64_t offset, std::uint64_t length) {
-  if (offset % kSectorBytes != 0 || length % kSectorBytes != 0 || length == 0)
-    return Error{Code::kInvalid, "offset and length must be multiples of 512, and length not 0"};
-  if (offset > kVolumeBytesMax || length > kVolumeBytesMax - offset)
-    return Error{Code::kInvalid, "the request ends behind the end that any volume can have"};
-  return {};
 }
 
 // Every byte of the answer comes from a piece; a byte that none covers would be whatever memory
@@ -109,10 +99,8 @@ Task<void> Group::fetch_one(VolumeId volume, KeyId key, ReadPiece piece, Mutable
   if (!fetched.ok() && result->ok()) *result = std::move(fetched);
 }
 
-Async<> Group::read_blocks(VolumeId volume, std::uint64_t offset, MutableBytes out,
+Async<> Group::read_blocks(VolumeId volume, KeyId key, std::uint64_t offset, MutableBytes out,
                            std::optional<Sequence> at) {
-  KeyId key;
-  if (const auto found = volumes_.find(volume); found != volumes_.end()) key = found->second.key;
   Result<> result;
   for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
     SQ_CO_TRY(core_.alive());
@@ -139,16 +127,37 @@ Async<> Group::read_blocks(VolumeId volume, std::uint64_t offset, MutableBytes o
   co_return {};
 }
 
+Result<format::VolumeRecord> Group::record_of(VolumeId volume, std::optional<Sequence> at) const {
+  if (at) {
+    SQ_TRY(const auto value, core_.index->record(id_, format::volume_key(volume), at));
+    if (value) return format::decode_volume_record(*value);
+    return Error{Code::kNotFound,
+                 "the snapshot does not hold volume " + std::to_string(volume.value)};
+  }
+  const auto found = volumes_.find(volume);
+  if (found == volumes_.end() || found->second.record.deleted)
+    return Error{Code::kNotFound, "there is no volume " + std::to_string(volume.value)};
+  return found->second.record;
+}
+
+// A volume that has grown since reads as zeros behind its end of then.
+Async<format::VolumeRecord> Group::begin_reading(VolumeId volume, std::uint64_t offset,
+                                                 std::uint64_t length, std::optional<Sequence> at) {
+  SQ_CO_TRY(core_.alive());
+  if (at) SQ_CO_TRY(co_await wait_applied(*at));
+  SQ_CO_TRY(auto record, record_of(volume, at));
+  SQ_CO_TRY(check_range_within(at ? kVolumeBytesMax : record.size_bytes, offset, length));
+  co_return record;
+}
+
 Async<Buffer> Group::read(VolumeId volume, std::uint64_t offset, std::uint32_t length,
                           std::optional<Sequence> at) {
-  SQ_CO_TRY(core_.alive());
-  SQ_CO_TRY(at ? check_snapshot_range(offset, length) : check_range(volume, offset, length));
   if (length > format::kOperationBytesMax)
     co_return Error{Code::kInvalid, "a read asks for at most 1 MiB"};
-  if (at) SQ_CO_TRY(co_await wait_applied(*at));
+  SQ_CO_TRY(const auto record, co_await begin_reading(volume, offset, length, at));
   const auto begin = offset / kBlockBytes * kBlockBytes;
   auto blocks = Buffer::allocate(align_up(offset + length, kBlockBytes) - begin);
-  SQ_CO_TRY(co_await read_blocks(volume, begin, blocks.bytes(), at));
+  SQ_CO_TRY(co_await read_blocks(volume, record.key, begin, blocks.bytes(), at));
   ++core_.stats.reads;
   core_.stats.read_bytes += length;
   co_return blocks.slice(offset - begin, length);
@@ -157,9 +166,7 @@ Async<Buffer> Group::read(VolumeId volume, std::uint64_t offset, std::uint32_t l
 Async<std::vector<Extents>> Group::block_status(VolumeId volume, std::uint64_t offset,
                                                 std::uint64_t length, std::size_t count_max,
                                                 std::optional<Sequence> at) {
-  SQ_CO_TRY(core_.alive());
-  SQ_CO_TRY(at ? check_snapshot_range(offset, length) : check_range(volume, offset, length));
-  if (at) SQ_CO_TRY(co_await wait_applied(*at));
+  SQ_CO_TRY(co_await begin_reading(volume, offset, length, at));
   std::vector<Extents> out;
   const auto end = align_up(offset + length, kBlockBytes);
   auto position = offset / kBlockBytes * kBlockBytes;

@@ -93,13 +93,11 @@ Async<> Group::begin_term(Epoch epoch) {
   const auto old_epoch = std::exchange(epoch_, epoch);
   const bool fresh = commit_ == Sequence{};
   if (fresh) incarnation_ = Incarnation(core_.env.random.draw<std::uint64_t>());
+  clock_.start(core_.env.loop.wall(), core_.env.loop.now());
   serving_ = true;
   Draft mark{OperationType::kTermMark, format::TermBody{old_epoch, commit_, chain_}, {}};
   SQ_CO_TRY(co_await log(std::move(mark)));
-  if (next_volume_ == 1 && volumes_.empty()) {
-    const format::GroupRecord record{incarnation_, next_volume_};
-    SQ_CO_TRY(co_await put_record(std::string(format::kGroupKey), format::encode(record)));
-  }
+  if (next_volume_ == 1 && volumes_.empty()) SQ_CO_TRY(co_await put_group_record(next_volume_));
   co_return {};
 }
 

@@ -1,9 +1,7 @@
-// Volumes, sessions and snapshots: records and marks in the group's log.
-#include <algorithm>
-#include <limits>
-
+// Volumes and sessions: records in the group's log.
 #include "base/probe.hpp"
 #include "store/group.hpp"
+#include "store/request_checks.hpp"
 
 namespace square::store {
 
@@ -12,34 +10,8 @@ using format::VolumeRecord;
 
 namespace {
 
-constexpr std::uint64_t kVolumeBytesMax = 256ull << 40;
-constexpr std::size_t kNameBytesMax = 128;
 constexpr unsigned kGroupShift = 40;  // one number names a volume of the whole node
 constexpr std::uint64_t kCountChunkBytes = 256ull << 20;
-
-bool name_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-         c == '_' || c == '-';
-}
-
-Result<> check_name(const std::string& name) {
-  const bool ok = !name.empty() && name.size() <= kNameBytesMax &&
-                  std::all_of(name.begin(), name.end(), name_character) &&
-                  std::string_view(".-_").find(name.front()) == std::string_view::npos;
-  if (ok) return {};
-  return Error{Code::kInvalid, "'" + name +
-                                   "' is not a name: use 1 to 128 letters, digits, '.', '_' and "
-                                   "'-', beginning with a letter or digit"};
-}
-
-Result<> check_sizes(std::uint64_t size_bytes, std::uint32_t extent_bytes) {
-  if (size_bytes == 0 || size_bytes % kBlockBytes != 0 || size_bytes > kVolumeBytesMax)
-    return Error{Code::kInvalid, "a volume's size is a multiple of 4 KiB, up to 256 TiB"};
-  if (extent_bytes < kBlockBytes || extent_bytes > format::kOperationBytesMax ||
-      (extent_bytes & (extent_bytes - 1)) != 0)
-    return Error{Code::kInvalid, "an extent size is a power of two from 4 KiB to 1 MiB"};
-  return {};
-}
 
 }  // namespace
 
@@ -53,48 +25,75 @@ Async<VolumeInfo> Group::create_volume(CreateVolume request) {
                                         " KiB"};
   const auto lock = co_await control_.lock();
   SQ_CO_TRY(core_.alive());
-  for (const auto& [id, record] : volumes_)
-    if (!record.deleted && record.name == request.name)
-      co_return Error{Code::kExists, "a volume named '" + request.name + "' exists"};
+  SQ_CO_TRY(check_unique(request.name));
   // The id is taken for good before the volume exists.
   const VolumeId id(std::uint64_t{id_.value} << kGroupShift | next_volume_);
-  const format::GroupRecord group{incarnation_, next_volume_ + 1};
-  SQ_CO_TRY(co_await put_record(std::string(format::kGroupKey), format::encode(group)));
+  SQ_CO_TRY(co_await put_group_record(next_volume_ + 1));
+  const auto key = format::volume_key(id);
   VolumeRecord record;
-  record.name = request.name;
   record.tenant = request.tenant;
   SQ_CO_TRY(record.key, core_.keys.create_data_key(request.tenant));
+  SQ_CO_TRY(record.name, seal_name(record.key, key, request.name));
   record.size_bytes = request.size_bytes;
   record.extent_bytes = request.extent_bytes;
-  SQ_CO_TRY(co_await put_record(format::volume_key(id), format::encode(record)));
-  co_return info(id, record);
+  SQ_CO_TRY(co_await put_record(key, format::encode(record)));
+  co_return info(id, {std::move(record), std::move(request.name)});
 }
 
-Async<VolumeInfo> Group::change_volume(VolumeId id, VolumeRecord record) {
-  SQ_CO_TRY(check_sizes(record.size_bytes, record.extent_bytes));
+Async<VolumeInfo> Group::change_volume(VolumeId id, Edit edit) {
   const auto lock = co_await control_.lock();
   SQ_CO_TRY(core_.alive());
   const auto found = volumes_.find(id);
   if (found == volumes_.end()) co_return Error{Code::kNotFound, "the volume is gone"};
-  if (record.size_bytes < found->second.size_bytes)
-    co_return Error{Code::kInvalid, "a volume cannot shrink; it has " +
-                                        std::to_string(found->second.size_bytes) + " bytes"};
-  for (const auto& [other, has] : volumes_)
-    if (other != id && !has.deleted && !record.deleted && has.name == record.name)
-      co_return Error{Code::kExists, "a volume named '" + record.name + "' exists"};
-  SQ_CO_TRY(co_await put_record(format::volume_key(id), format::encode(record)));
-  co_return info(id, record);
+  auto changed = found->second;
+  const auto before = changed.record;
+  SQ_CO_TRY(edit(changed.record));
+  SQ_CO_TRY(check_sizes(changed.record.size_bytes, changed.record.extent_bytes));
+  if (before.deleted && !changed.record.deleted && changed.name)
+    SQ_CO_TRY(check_unique(*changed.name));
+  SQ_CO_TRY(co_await put_record(format::volume_key(id), format::encode(changed.record)));
+  co_return info(id, changed);
 }
 
-Result<VolumeInfo> Group::info(VolumeId id, const VolumeRecord& record) const {
+Result<> Group::check_unique(const std::string& name) const {
+  for (const auto& [id, volume] : volumes_)
+    if (!volume.record.deleted && volume.name == name)
+      return Error{Code::kExists, "a volume named '" + name + "' exists"};
+  return {};
+}
+
+codec::FieldPlace Group::field_place(std::string_view record) const {
+  return {core_.cell_tag(), id_, record};
+}
+
+Result<codec::SealedField> Group::seal_name(KeyId key_id, std::string_view record,
+                                            const std::string& name) const {
+  SQ_TRY(const auto* key, core_.keys.data_key(key_id));
+  return codec::seal_field(*key, key_id, field_place(record), name, core_.env.random);
+}
+
+Result<std::optional<std::string>> Group::open_name(std::string_view record,
+                                                    const codec::SealedField& name) const {
+  const auto key = core_.keys.data_key(name.key);
+  if (!key.ok() && key.code() == Code::kNotFound) return std::optional<std::string>{};
+  SQ_TRY(const auto* data_key, key);
+  SQ_TRY(auto text, codec::open_field(*data_key, field_place(record), name));
+  return std::optional(std::move(text));
+}
+
+Result<VolumeInfo> Group::info(VolumeId id, const Volume& volume) const {
+  const auto& record = volume.record;
   VolumeInfo out;
   out.id = id;
-  out.name = record.name;
+  out.name = shown_name(id, volume.name);
   out.tenant = record.tenant;
   out.group = id_;
   out.size_bytes = record.size_bytes;
   out.extent_bytes = record.extent_bytes;
-  out.state = record.deleted ? VolumeState::kDeleted : VolumeState::kReady;
+  if (record.deleted) {
+    out.state = VolumeState::kDeleted;
+    out.purge_wall_ns = core_.env.loop.wall().ns + expires_ns(record) - retention_now();
+  }
   for (std::uint64_t at = 0; at < record.size_bytes; at += kCountChunkBytes) {
     SQ_TRY(const auto pieces,
            map_range(id, at, std::min(kCountChunkBytes, record.size_bytes - at), std::nullopt));
@@ -133,56 +132,6 @@ Async<> Group::end_session(SessionId session) {
   Draft draft{OperationType::kSessionEnd, format::SessionEndBody{session}, {}};
   SQ_CO_TRY(co_await log(std::move(draft)));
   co_return {};
-}
-
-Async<SnapshotView> Group::create_snapshot(std::vector<std::string> names, std::string name) {
-  if (!name.empty()) SQ_CO_TRY(check_name(name));
-  const auto lock = co_await control_.lock();
-  Draft draft{OperationType::kSnapshotMark, format::EmptyBody{}, {}};
-  SQ_CO_TRY(const auto mark, co_await log(std::move(draft)));
-  format::SnapshotRecord record{std::move(name), std::move(names)};
-  SQ_CO_TRY(co_await put_record(format::snapshot_key(mark), format::encode(record)));
-  SQ_CO_TRY(co_await wait_applied(commit_));  // mark and record
-  SQ_CO_TRY(const auto all, list_snapshots());
-  for (const auto& view : all)
-    if (view.snapshot.sequence == mark) co_return view;
-  co_return Error{Code::kConflict, "the snapshot was dropped at once by somebody else"};
-}
-
-Result<std::vector<SnapshotView>> Group::list_snapshots() {
-  std::vector<SnapshotView> out;
-  for (const auto& held : core_.index->snapshots(id_)) {
-    if (held.hidden) continue;
-    SnapshotView view;
-    view.id = std::to_string(id_.value) + "-" + std::to_string(held.id.sequence.value);
-    view.snapshot = held.id;
-    view.group = id_;
-    view.wall_ns = held.wall_ns;
-    // The record follows the mark: it may still be on its way to the index.
-    SQ_TRY(const auto value, core_.index->record(id_, format::snapshot_key(held.id.sequence)));
-    if (value) {
-      SQ_TRY(auto record, format::decode_snapshot_record(*value));
-      view.name = std::move(record.name);
-      view.volumes = std::move(record.volumes);
-    }
-    out.push_back(std::move(view));
-  }
-  return out;
-}
-
-Async<> Group::drop_snapshot(Sequence mark) {
-  const auto lock = co_await control_.lock();
-  SQ_CO_TRY(co_await wait_applied(mark));
-  std::optional<format::SnapshotId> id;
-  for (const auto& held : core_.index->snapshots(id_))
-    if (held.id.sequence == mark && !held.hidden) id = held.id;
-  if (!id) co_return Error{Code::kNotFound, "there is no such snapshot"};
-  Draft draft{OperationType::kDropSnapshot, format::DropBody{*id}, {}};
-  SQ_CO_TRY(const auto dropped, co_await log(std::move(draft)));
-  Draft record{
-      OperationType::kDeleteRecord, format::RecordBody{format::snapshot_key(mark), {}}, {}};
-  SQ_CO_TRY(co_await log(std::move(record)));
-  co_return co_await wait_applied(dropped);
 }
 
 }  // namespace square::store

@@ -1,6 +1,7 @@
 // Writing: from a client's bytes to sealed extents in the log.
 #include "codec/checksum.hpp"
 #include "store/group.hpp"
+#include "store/request_checks.hpp"
 
 namespace square::store {
 
@@ -8,7 +9,6 @@ using format::OperationType;
 
 namespace {
 
-constexpr std::uint32_t kSectorBytes = 512;
 constexpr std::uint32_t kSealInlineBytesMax = 128u << 10;  // above: about 50 us, a helper's work
 constexpr std::uint64_t kHoleBytesMax = 256ull << 20;      // bounds one batch of the index
 constexpr std::uint64_t kReserveSegments = 2;
@@ -71,16 +71,8 @@ Result<std::vector<codec::SealedExtent>> seal_all(codec::Sealer& sealer,
 }  // namespace
 
 Result<> Group::check_range(VolumeId volume, std::uint64_t offset, std::uint64_t length) const {
-  const auto found = volumes_.find(volume);
-  if (found == volumes_.end() || found->second.deleted)
-    return Error{Code::kNotFound, "there is no volume " + std::to_string(volume.value)};
-  if (offset % kSectorBytes != 0 || length % kSectorBytes != 0 || length == 0)
-    return Error{Code::kInvalid, "offset and length must be multiples of 512, and length not 0"};
-  const auto size = found->second.size_bytes;
-  if (offset > size || length > size - offset)
-    return Error{Code::kInvalid, "the request ends at byte " + std::to_string(offset + length) +
-                                     ", behind the end of the volume at " + std::to_string(size)};
-  return {};
+  SQ_TRY(const auto record, record_of(volume, std::nullopt));
+  return check_range_within(record.size_bytes, offset, length);
 }
 
 // Client writes are refused first, so that destage, cleaning, drops and recovery always find room.
@@ -148,12 +140,13 @@ Async<BlockContent> Group::whole_blocks(VolumeId volume, std::uint64_t offset, B
   whole.offset = round_down(offset);
   const auto end = align_up(offset + data.size(), kBlockBytes);
   whole.data = Buffer::allocate(end - whole.offset);
-  SQ_CO_TRY(co_await read_blocks(volume, whole.offset, whole.data.bytes().subspan(0, kBlockBytes),
-                                 std::nullopt));
+  SQ_CO_TRY(const auto record, record_of(volume, std::nullopt));
+  SQ_CO_TRY(co_await read_blocks(volume, record.key, whole.offset,
+                                 whole.data.bytes().subspan(0, kBlockBytes), std::nullopt));
   if (whole.data.size() > kBlockBytes) {
     const auto last = whole.data.size() - kBlockBytes;
-    SQ_CO_TRY(co_await read_blocks(volume, whole.offset + last, whole.data.bytes().subspan(last),
-                                   std::nullopt));
+    SQ_CO_TRY(co_await read_blocks(volume, record.key, whole.offset + last,
+                                   whole.data.bytes().subspan(last), std::nullopt));
   }
   std::size_t part = 0;
   bool intact = true;
@@ -169,7 +162,7 @@ Async<BlockContent> Group::whole_blocks(VolumeId volume, std::uint64_t offset, B
 }
 
 Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId request) {
-  const auto record = volumes_.at(volume);
+  SQ_CO_TRY(const auto record, record_of(volume, std::nullopt));
   SQ_CO_TRY(const auto* key, core_.keys.data_key(record.key));
   SealJob job;
   job.sizes = extent_sizes(content.offset, content.data.size(), record.extent_bytes);
@@ -191,6 +184,8 @@ Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId req
   auto usable = sealer.ok() ? core_.alive() : Result<>(sealer.error());
   // Those that waited for the buffer together were each let in alone, and the pool fills meanwhile.
   if (usable.ok()) usable = check_room(0);
+  // It may have been deleted meanwhile, and purged: nothing may be written into it after that.
+  if (usable.ok()) usable = check_range(volume, content.offset, content.data.size());
   if (!usable.ok()) {
     core_.write_buffer.release(stored_bytes);
     co_return usable;

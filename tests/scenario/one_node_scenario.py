@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 from cell import run_scenario
 
@@ -206,6 +207,33 @@ def watch(cell):
     watching.communicate(timeout=20)
 
 
+def written_bytes(path):
+    """A file without its holes."""
+    with open(path, "rb") as file:
+        end, at, parts = os.fstat(file.fileno()).st_size, 0, []
+        while at < end:
+            try:
+                begin = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:  # only a hole is left
+                break
+            at = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
+            parts.append(os.pread(file.fileno(), at - begin, begin))
+        return b"".join(parts)
+
+
+def check_secrets(cell, secrets):
+    """What a tenant calls things, and what they contain, stands in no disk, file, log or metric."""
+    node = cell.json("playground", "ps", cell.folder)[0]
+    with urllib.request.urlopen(f"http://{node['http']}/metrics", timeout=10) as answer:
+        metrics = answer.read()
+    found = [f"metrics: {secret}" for secret in secrets if secret in metrics]
+    for folder, _, files in os.walk(os.path.join(cell.folder, "n1")):
+        for name in files:
+            written = written_bytes(os.path.join(folder, name))
+            found += [f"{name}: {secret}" for secret in secrets if secret in written]
+    assert not found, found
+
+
 def scenario(cell, rounds):
     folder = os.path.dirname(cell.folder)
     cell.run("playground", "up", cell.folder, "--disk-size", "512MiB")
@@ -222,10 +250,16 @@ def scenario(cell, rounds):
     cell.run("volume", "import", "image", source)
     snapshot = cell.json("snapshot", "create", "image", "--name", "first")["id"]
     check_content(cell, folder, expected, snapshot)
+    secrets = [b"Payroll-of-Tenant-Seven", b"Before-the-Great-Upgrade", b"4711 owes 1000 to 4712"]
+    cell.run("volume", "create", secrets[0].decode(), "--size", "1MiB")
+    cell.run("volume", "write", secrets[0].decode(), "--offset", "0",
+             stdin=(secrets[2] + b"; ") * 512)
+    cell.run("snapshot", "create", secrets[0].decode(), "--name", secrets[1].decode())
     bad_input(cell)
     every_command(cell, folder)
     long_operation(cell)
     watch(cell)
+    check_secrets(cell, secrets)
 
     writers = [Writer(cell, index) for index in range(WRITERS)]
     acknowledged = 0
@@ -251,6 +285,15 @@ def scenario(cell, rounds):
     cell.run("volume", "hash", "image", expect=3)
     cell.run("volume", "undelete", "image")
     check_content(cell, folder, expected, snapshot)
+    cell.run("--yes", "volume", "purge", "counters", expect=3)  # not deleted
+    assert "T" in cell.json("volume", "rm", "counters")["undelete_until"]
+    refused = cell.run("volume", "purge", "counters", stdin=b"no\n", expect=4)
+    assert b"nothing was done" in refused.stderr
+    deleted = [v for v in cell.json("volume", "ls", "--deleted") if v["state"] == "deleted"]
+    assert "counters" in [v["name"] for v in deleted] and deleted[0]["undelete_until"]
+    cell.run("--yes", "volume", "purge", "counters")
+    cell.run("volume", "undelete", "counters", expect=3)
+    cell.run("pool", "check")
     print(f"{rounds} kills, {acknowledged} acknowledged overwrites, none lost")
 
 

@@ -37,8 +37,16 @@ class FakeControl final : public access::ControlService {
     volumes[name].size_bytes = size_bytes;
     co_return volumes[name];
   }
-  Async<> delete_volume(std::string name) override {
-    if (volumes.erase(name) == 0) co_return Error{Code::kNotFound, "no volume"};
+  Async<store::VolumeInfo> delete_volume(std::string name) override {
+    const auto found = volumes.extract(name);
+    if (found.empty()) co_return Error{Code::kNotFound, "no volume"};
+    auto info = found.mapped();
+    info.state = store::VolumeState::kDeleted;
+    info.purge_wall_ns = 1'800'000'000'000'000'000;
+    co_return info;
+  }
+  Async<> purge_volume(std::string name) override {
+    purged.push_back(name);
     co_return {};
   }
   Async<store::VolumeInfo> undelete_volume(std::string) override {

@@ -80,6 +80,7 @@ write_buffer = "128 MiB"
 direct_min = "512KiB"
 groups = 4
 checkpoint_interval = "10 s"
+undelete_window = "3 d"
 [limits]
 data_connections = 7
 data_inflight = "8 MiB"
@@ -96,6 +97,7 @@ level = "debug"
   CHECK(config->write_buffer_bytes == 128u << 20);
   CHECK(config->direct_bytes_min == 512u << 10);
   CHECK(config->groups == 4);
+  CHECK(config->undelete_window == std::chrono::hours(72));
   CHECK(config->connections_max == 7);
   CHECK(config->inflight_bytes_max == 8u << 20);
   CHECK(config->log_level == "debug");

@@ -2,16 +2,25 @@
 
 #include <catch2/catch.hpp>
 
+#include "support/golden.hpp"
+#include "unit/codec/sealing.hpp"
+
 using namespace square;
 using namespace square::format;
+using namespace square::test;
 
 namespace {
 
+codec::SealedField name_in(std::string_view record, std::string_view text) {
+  SeededRandom random(5);
+  return codec::seal_field(key_of(7), kSampleKey, {0xce11, GroupId(1), record}, text, random);
+}
+
 VolumeRecord sample() {
   VolumeRecord record;
-  record.name = "db";
+  record.name = name_in(volume_key(VolumeId(5)), "db");
   record.tenant = TenantId(7);
-  record.key = KeyId(0x1122334455667788);
+  record.key = kSampleKey;
   record.size_bytes = 1u << 30;
   record.extent_bytes = 65536;
   return record;
@@ -20,14 +29,15 @@ VolumeRecord sample() {
 }  // namespace
 
 TEST_CASE("a group's own records read back as they were written") {
-  const GroupRecord group{Incarnation(5), 9};
+  const GroupRecord group{Incarnation(5), 9, 1234567};
   CHECK(*decode_group_record(encode(group)) == group);
   SealRecord seal;
   seal.seal.fill(std::byte{3});
   CHECK(*decode_seal_record(encode(seal)) == seal);
   const SessionRecord session{1234};
   CHECK(*decode_session_record(encode(session)) == session);
-  const SnapshotRecord snapshot{"before", {"a", "b"}};
+  const SnapshotRecord snapshot{name_in(snapshot_key(Sequence(9)), "before"),
+                                {VolumeId(5), VolumeId(6)}};
   CHECK(*decode_snapshot_record(encode(snapshot)) == snapshot);
   CHECK(*decode_volume_record(encode(sample())) == sample());
   const CheckpointHeader header{{3, 4}, {LanePosition(4096), {}}};
@@ -64,17 +74,22 @@ TEST_CASE("record keys sort by number and give the number back") {
   CHECK(key_number("snap/1", kVolumePrefix).code() == Code::kCorrupt);
 }
 
-TEST_CASE("the bytes of a volume record are as documented") {
-  ByteVector expected;
-  Writer out(expected);
-  out.put(std::uint8_t{1});
-  out.put(std::uint32_t{2});
-  out.put_raw(as_bytes("db"));
-  out.put(std::uint64_t{7});
-  out.put(std::uint64_t{0x1122334455667788});
-  out.put(std::uint64_t{1u << 30});
-  out.put(std::uint32_t{65536});
-  out.put(std::uint8_t{0});
-  out.put(std::int64_t{0});
-  CHECK(encode(sample()) == expected);
+TEST_CASE("golden: the records of a volume and of a snapshot") {
+  const auto check = [](const std::string& name, Bytes current) {
+    CHECK(hex_lines(current) == golden_hex(name, current));
+  };
+  check("store_record_volume", encode(sample()));
+  const auto volume = decode_volume_record(golden_bytes("store_record_volume"));
+  REQUIRE(volume.ok());
+  const auto key = volume_key(VolumeId(5));
+  CHECK(*codec::open_field(key_of(7), {0xce11, GroupId(1), key}, volume->name) == "db");
+  CHECK(volume->size_bytes == 1u << 30);
+
+  const auto mark = snapshot_key(Sequence(9));
+  const SnapshotRecord snapshot{name_in(mark, "before"), {VolumeId(5), VolumeId(6)}};
+  check("store_record_snapshot", encode(snapshot));
+  const auto held = decode_snapshot_record(golden_bytes("store_record_snapshot"));
+  REQUIRE(held.ok());
+  CHECK(*codec::open_field(key_of(7), {0xce11, GroupId(1), mark}, held->name) == "before");
+  CHECK(held->volumes == std::vector{VolumeId(5), VolumeId(6)});
 }
