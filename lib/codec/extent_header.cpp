@@ -7,6 +7,24 @@ namespace {
 
 constexpr std::uint16_t kVersion = 1;
 
+// What follows the first 13 bytes, in order.
+template <class Header, class Visit>
+void each_field(Header& header, const Visit& visit) {
+  auto& identity = header.identity;
+  visit(identity.id.index);
+  visit(identity.cell);
+  visit(identity.incarnation);
+  visit(identity.container);
+  visit(identity.object);
+  visit(identity.offset);
+  visit(identity.plain_bytes);
+  visit(identity.id.epoch);
+  visit(identity.id.sequence);
+  visit(header.seal);
+  visit(header.first_counter);
+  visit(header.stored_bytes);
+}
+
 Error corrupt(std::string_view what) { return {Code::kCorrupt, "extent: " + std::string(what)}; }
 
 }  // namespace
@@ -26,25 +44,13 @@ std::uint32_t stored_size(std::uint32_t plain_bytes, std::uint8_t frame_shift) {
 
 void encode_extent_header(const ExtentHeader& header, ByteVector& bytes) {
   Writer out(bytes);
-  const auto& identity = header.identity;
   out.put(std::uint64_t{0});
   out.put(kVersion);
   out.put(static_cast<std::uint8_t>(header.cipher));
   out.put(static_cast<std::uint8_t>(header.compression));
   out.put(header.frame_shift);
   out.put(std::uint8_t{0});
-  out.put(identity.id.index);
-  out.put(identity.cell);
-  out.put(identity.incarnation);
-  out.put(identity.container);
-  out.put(identity.object);
-  out.put(identity.offset);
-  out.put(identity.plain_bytes);
-  out.put(identity.id.epoch);
-  out.put(identity.id.sequence);
-  out.put(header.seal);
-  out.put(header.first_counter);
-  out.put(header.stored_bytes);
+  each_field(header, [&](const auto& field) { out.put(field); });
   SQ_CHECK(bytes.size() == kExtentFieldsEnd);
   for (const auto& tag : header.tags) out.put_raw(tag);
 }
@@ -52,7 +58,7 @@ void encode_extent_header(const ExtentHeader& header, ByteVector& bytes) {
 Result<ExtentHeader> decode_extent_header(Bytes stored) {
   Reader in(stored);
   ExtentHeader header;
-  auto& identity = header.identity;
+  const auto& identity = header.identity;
   in.get<std::uint64_t>();
   const auto version = in.get<std::uint16_t>();
   if (in.ok() && version != kVersion)
@@ -61,18 +67,7 @@ Result<ExtentHeader> decode_extent_header(Bytes stored) {
   header.compression = static_cast<Compression>(in.get<std::uint8_t>());
   in.get(header.frame_shift);
   const auto reserved = in.get<std::uint8_t>();
-  in.get(identity.id.index);
-  in.get(identity.cell);
-  in.get(identity.incarnation);
-  in.get(identity.container);
-  in.get(identity.object);
-  in.get(identity.offset);
-  in.get(identity.plain_bytes);
-  in.get(identity.id.epoch);
-  in.get(identity.id.sequence);
-  in.get(header.seal);
-  in.get(header.first_counter);
-  in.get(header.stored_bytes);
+  each_field(header, [&](auto& field) { in.get(field); });
   if (!in.ok()) return corrupt("shorter than its header");
   if (header.cipher != Cipher::kAes256Gcm || header.compression != Compression::kNone)
     return Error{Code::kUnsupported, "extent: cipher or compression"};

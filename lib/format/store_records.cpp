@@ -39,6 +39,23 @@ Result<Record> decode(Bytes bytes, std::string_view what, Body body) {
 
 }  // namespace
 
+std::uint16_t feature_level_of(OperationType type) {
+  switch (type) {
+    case OperationType::kWrite:
+    case OperationType::kHole:
+    case OperationType::kPutRecord:
+    case OperationType::kDeleteRecord:
+    case OperationType::kSnapshotMark:
+    case OperationType::kDropSnapshot:
+    case OperationType::kPurgeVolume:
+    case OperationType::kRewrite:
+    case OperationType::kTermMark:
+    case OperationType::kSessionEnd:
+    case OperationType::kVoid: break;
+  }
+  return 1;
+}
+
 std::string seal_key(std::uint32_t reference) { return hex_key(kSealPrefix, reference, 8); }
 std::string session_key(SessionId session) { return hex_key(kSessionPrefix, session.value, 16); }
 std::string snapshot_key(Sequence mark) { return hex_key(kSnapshotPrefix, mark.value, 16); }
@@ -61,6 +78,7 @@ ByteVector encode(const GroupRecord& record) {
     out.put(record.incarnation);
     out.put(record.next_volume);
     out.put(record.clock_ns);
+    out.put(record.level);
   });
 }
 Result<GroupRecord> decode_group_record(Bytes bytes) {
@@ -68,6 +86,7 @@ Result<GroupRecord> decode_group_record(Bytes bytes) {
     in.get(record.incarnation);
     in.get(record.next_volume);
     in.get(record.clock_ns);
+    in.get(record.level);
   });
 }
 

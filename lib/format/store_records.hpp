@@ -12,14 +12,21 @@
 #include <vector>
 
 #include "codec/sealed_field.hpp"
-#include "format/types.hpp"
+#include "format/record.hpp"
 
 namespace square::format {
+
+// What a node must know to serve a group: it grows with each type of operation that older releases
+// do not know. A type may be logged only when the level in the group's record includes it, which is
+// raised when every node of the group knows it.
+inline constexpr std::uint16_t kFeatureLevel = 1;  // of this release
+std::uint16_t feature_level_of(OperationType type);
 
 struct GroupRecord {
   Incarnation incarnation;
   std::uint64_t next_volume = 1;  // ids are never used twice
   std::int64_t clock_ns = 0;      // what the retention clock showed
+  std::uint16_t level = kFeatureLevel;
   bool operator==(const GroupRecord&) const = default;
 };
 struct SealRecord {

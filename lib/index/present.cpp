@@ -35,6 +35,14 @@ format::Mapping mapping_of(const format::ExtentRef& extent, std::uint64_t extent
   return mapping;
 }
 
+// Everywhere that a mapping of the volume can stand; the present first.
+std::vector<Table> tables_of(const GroupState& group, GroupId id, VolumeId volume) {
+  std::vector<Table> tables{Table::present(id, volume)};
+  for (const auto& snapshot : group.snapshots)
+    tables.push_back(Table::history(id, snapshot.id.sequence, volume));
+  return tables;
+}
+
 format::Mapping hole_of(Sequence sequence) {
   format::Mapping mapping;
   mapping.hole_sequence = sequence;
@@ -117,22 +125,26 @@ Result<> Index::Impl::hole(Batch& batch, const format::Operation& operation) {
   return {};
 }
 
-// The same content under a new seal: no change, so no history.
+// The same content under a new seal: no change, so nothing is saved. Histories that name the extent
+// show the new one too: else it would keep its space until the last of them is dropped.
 Result<> Index::Impl::rewrite(Batch& batch, const format::Operation& operation) {
   const auto& body = std::get<format::WriteBody>(operation.body);
   SQ_TRY(check_writes(body));
   if (body.expected.size() != body.extents.size())
     return Error{Code::kCorrupt, "index: a rewrite that does not say what it read"};
-  const auto table = Table::present(operation.group, body.volume);
-  for (std::size_t i = 0; i < body.extents.size(); ++i) {
-    const auto& extent = body.extents[i];
-    const auto end = extent.offset + extent.extent.plain_bytes;
-    SQ_TRY(const auto found, batch.overlapping(table, extent.offset, end));
-    for (const auto& range : found) {
-      if (range.mapping.hole || range.mapping.extent.id != body.expected[i]) continue;
-      const auto part = clip(range, extent.offset, end);
-      SQ_TRY(batch.replace(table, part.offset, part.end(),
-                           mapping_of(extent.extent, part.offset - extent.offset)));
+  for (const auto& table : tables_of(groups[operation.group], operation.group, body.volume)) {
+    for (std::size_t i = 0; i < body.extents.size(); ++i) {
+      const auto& extent = body.extents[i];
+      const auto end = extent.offset + extent.extent.plain_bytes;
+      SQ_TRY(const auto found, batch.overlapping(table, extent.offset, end));
+      for (const auto& range : found) {
+        if (range.mapping.hole) continue;
+        if (range.mapping.extent.id != body.expected[i] && !SQ_PLANTED("rewrite_overwrites_newer"))
+          continue;
+        const auto part = clip(range, extent.offset, end);
+        SQ_TRY(batch.replace(table, part.offset, part.end(),
+                             mapping_of(extent.extent, part.offset - extent.offset)));
+      }
     }
   }
   return {};
@@ -197,10 +209,7 @@ Result<std::vector<Piece>> Index::Impl::content(Batch& view, GroupId id, VolumeI
 Result<> Index::Impl::purge_some(Batch& batch, GroupId id, VolumeId volume, std::size_t entries_max,
                                  bool& more) {
   auto& group = groups[id];
-  std::vector<Table> tables{Table::present(id, volume)};
-  for (const auto& snapshot : group.snapshots)
-    tables.push_back(Table::history(id, snapshot.id.sequence, volume));
-  for (const auto& table : tables) {
+  for (const auto& table : tables_of(group, id, volume)) {
     std::uint64_t end = 0;
     std::size_t entries = 0;
     const auto prefix = format::volume_prefix(table.prefix, volume);

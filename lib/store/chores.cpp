@@ -10,8 +10,10 @@ Task<void> Engine::Impl::chores() {
     chore_.reset();
     if (stopping_ || core_.failed) break;
     const Visit visit(*this);
-    for (auto& [id, each] : groups_)
+    for (auto& [id, each] : groups_) {
       ignore(co_await each->purge_expired(), "tried again at the next tick");
+      ignore(co_await each->rewrite_some(core_.options.rewrite_bytes_per_s), "as before");
+    }
   }
 }
 

@@ -30,6 +30,9 @@ struct EngineOptions {
   env::Duration checkpoint_interval = std::chrono::seconds(60);
   ActivitiesPtr activities = std::make_shared<Activities>();   // what it is in the middle of
   env::Duration undelete_window = std::chrono::hours(7 * 24);  // then a deleted volume is purged
+  // Between two looks at all extents for those of which little is visible; sealed anew per second.
+  env::Duration rewrite_interval = std::chrono::minutes(10);
+  std::uint64_t rewrite_bytes_per_s = 4u << 20;
 };
 
 enum class VolumeState : std::uint8_t { kReady, kDeleted };
@@ -101,6 +104,7 @@ struct EngineStats {
   std::uint64_t lane_used_bytes = 0, lane_ring_bytes = 0;
   std::uint64_t writes = 0, written_bytes = 0, reads = 0, read_bytes = 0, holes = 0;
   std::uint64_t direct_writes = 0, destages = 0, checkpoints = 0, moved_bytes = 0;
+  std::uint64_t rewritten_bytes = 0;  // content that was sealed anew
   std::uint64_t write_buffer_bytes = 0, write_buffer_bytes_max = 0;
   std::size_t write_buffer_waiting = 0;                          // writes that wait for room in it
   std::array<std::uint32_t, kActivityNames.size()> in_flight{};  // by Activity

@@ -47,7 +47,8 @@ struct ReadPiece {
 
 class Group {
  public:
-  Group(Core& core, GroupId id);
+  // `leg`: this node's copy of the log, when it is to be another one than LocalLeg.
+  Group(Core& core, GroupId id, std::unique_ptr<Leg> leg = nullptr);
   ~Group();
 
   GroupId id() const { return id_; }
@@ -82,6 +83,9 @@ class Group {
   Async<> purge_volume(VolumeId id, bool expired_only);
   // Purges whose time has come; to be called now and then, not by the background.
   Async<> purge_expired();
+  // Seals anew the visible parts of extents of which little is visible; up to about `bytes_max`.
+  // Gives way to clients. To be called now and then, not by the background. Errors: kNoSpace.
+  Async<> rewrite_some(std::uint64_t bytes_max);
 
   // ---- data
   Async<> write(VolumeId volume, std::uint64_t offset, Buffer data,
@@ -140,6 +144,8 @@ class Group {
   Async<Sequence> log(Draft draft);
   Logged find(Sequence sequence) const;
   void finish(const Logged& logged, Result<> result);
+  // Errors: kUnsupported when not every node of the group knows the type.
+  Result<> may_log(format::OperationType type) const;
   Async<> put_record(std::string key, ByteVector value, RequestId request = {});
 
   // ---- volumes and snapshots (group_volumes.cpp, group_snapshots.cpp)
@@ -165,6 +171,8 @@ class Group {
   Async<BlockContent> whole_blocks(VolumeId volume, std::uint64_t offset, Buffer data,
                                    std::vector<std::uint64_t> ingest);
   Async<> write_blocks(VolumeId volume, BlockContent content, RequestId request);
+  struct SealJob;
+  Async<> seal_and_log(SealJob job);
   Async<> zero_range(VolumeId volume, std::uint64_t offset, std::uint64_t length,
                      RequestId request);
   template <class Function>
@@ -173,13 +181,23 @@ class Group {
   // ---- reading (group_read.cpp)
   Result<std::vector<ReadPiece>> map_range(VolumeId volume, std::uint64_t offset,
                                            std::uint64_t length, std::optional<Sequence> at) const;
-  Async<> fetch(VolumeId volume, KeyId key, ReadPiece piece, MutableBytes out);
+  // `ingest`, when given, gets the hash of each block as its client made it; not for holes.
+  Async<> fetch(VolumeId volume, KeyId key, ReadPiece piece, MutableBytes out,
+                std::vector<std::uint64_t>* ingest = nullptr);
   Task<void> fetch_one(VolumeId volume, KeyId key, ReadPiece piece, MutableBytes out,
                        Result<>* result);
   Async<> read_blocks(VolumeId volume, KeyId key, std::uint64_t offset, MutableBytes out,
                       std::optional<Sequence> at);
   Async<format::VolumeRecord> begin_reading(VolumeId volume, std::uint64_t offset,
                                             std::uint64_t length, std::optional<Sequence> at);
+
+  // ---- rewriting (group_rewrite.cpp)
+  struct RewritePlan;
+  Result<std::vector<RewritePlan>> look_for_sparse(std::uint64_t bytes_max);
+  Result<std::optional<RewritePlan>> plan_of(VolumeId volume, std::uint64_t offset,
+                                             const format::ExtentRef& extent) const;
+  Async<> rewrite(RewritePlan plan);
+  bool clients_wait() const;
 
   // ---- destaging (group_destage.cpp)
   struct Take {
@@ -194,6 +212,7 @@ class Group {
   Incarnation incarnation_;
   Epoch epoch_;
   std::uint64_t next_volume_ = 1;
+  std::uint16_t level_ = format::kFeatureLevel;
   RetentionClock clock_;
   std::int64_t noted_ns_ = 0;  // the clock as the group's record has it
 
@@ -212,6 +231,16 @@ class Group {
   std::vector<Term> terms_;  // of the records replayed
   Sequence commit_seen_;     // the highest that any of them calls acknowledged
   Sequence wanted_applied_;  // somebody waits for it
+
+  struct RewritePass {
+    bool under_way = false;
+    index::Index::Cursor cursor;
+    Sequence began;         // what the index had taken at its begin
+    Sequence cold;          // what is newer than the begin of the pass before is left alone
+    Sequence looked_up_to;  // `cold` of the last one that came to its end
+    env::BootTime next;
+  };
+  RewritePass pass_;
 
   MemoryMap memory_;
   std::map<VolumeId, Volume> volumes_;

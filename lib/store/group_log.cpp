@@ -19,7 +19,7 @@ Error outcome_unknown(const Error& why) {
 
 }  // namespace
 
-Group::Group(Core& core, GroupId id)
+Group::Group(Core& core, GroupId id, std::unique_ptr<Leg> leg)
     : core_(core),
       id_(id),
       sessions_(core.env.loop),
@@ -31,7 +31,7 @@ Group::Group(Core& core, GroupId id)
              }),
       locks_(core.env.loop),
       control_(core.env.loop),
-      local_(std::make_unique<LocalLeg>(core)),
+      local_(leg != nullptr ? std::move(leg) : std::make_unique<LocalLeg>(core)),
       scope_(core.env.loop) {}
 
 Group::~Group() = default;
@@ -130,6 +130,12 @@ Result<> Group::take_record(const std::string& key, Bytes value) {
     SQ_TRY(const auto record, format::decode_group_record(value));
     incarnation_ = record.incarnation;
     next_volume_ = std::max(next_volume_, record.next_volume);
+    level_ = record.level;
+    if (level_ > format::kFeatureLevel)
+      return Error{Code::kUnsupported, "group " + std::to_string(id_.value) +
+                                           " has feature level " + std::to_string(level_) +
+                                           "; this release knows up to " +
+                                           std::to_string(format::kFeatureLevel)};
     if (!serving_) clock_.seen(record.clock_ns);
   } else if (key.starts_with(format::kVolumePrefix)) {
     SQ_TRY(const auto number, format::key_number(key, format::kVolumePrefix));
@@ -177,9 +183,16 @@ Async<> Group::committed(Logged logged) {
   co_return *logged->outcome;
 }
 
+Result<> Group::may_log(OperationType type) const {
+  if (format::feature_level_of(type) <= level_) return {};
+  return Error{Code::kUnsupported, "not every node of group " + std::to_string(id_.value) +
+                                       " knows this kind of operation yet"};
+}
+
 Async<Sequence> Group::log(Draft draft) {
   SQ_CO_TRY(core_.alive());
   SQ_CO_TRY(core_.check_journal());
+  SQ_CO_TRY(may_log(draft.type));
   const auto logged = take_sequence(draft.type, draft.request);
   logged->operation.body = std::move(draft.body);
   ready(logged);

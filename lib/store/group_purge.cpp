@@ -22,7 +22,7 @@ std::int64_t Group::expires_ns(const format::VolumeRecord& record) const {
 }
 
 Async<> Group::put_group_record(std::uint64_t next_volume) {
-  const format::GroupRecord record{incarnation_, next_volume, retention_now()};
+  const format::GroupRecord record{incarnation_, next_volume, retention_now(), level_};
   SQ_CO_TRY(co_await put_record(std::string(format::kGroupKey), format::encode(record)));
   noted_ns_ = record.clock_ns;
   co_return {};
@@ -47,6 +47,7 @@ Async<> Group::purge_volume(VolumeId id, bool expired_only) {
 
 Async<> Group::purge_expired() {
   SQ_CO_TRY(core_.alive());
+  if (!serving_) co_return {};
   const auto now = retention_now();
   bool any_deleted = false;
   std::vector<VolumeId> expired;

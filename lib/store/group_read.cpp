@@ -63,7 +63,8 @@ Result<std::vector<ReadPiece>> Group::map_range(VolumeId volume, std::uint64_t o
   return out;
 }
 
-Async<> Group::fetch(VolumeId volume, KeyId key_id, ReadPiece piece, MutableBytes out) {
+Async<> Group::fetch(VolumeId volume, KeyId key_id, ReadPiece piece, MutableBytes out,
+                     std::vector<std::uint64_t>* ingest) {
   if (piece.hole) {
     std::memset(out.data(), 0, out.size());
     co_return {};
@@ -89,7 +90,8 @@ Async<> Group::fetch(VolumeId volume, KeyId key_id, ReadPiece piece, MutableByte
   expected.offset = piece.offset - piece.extent_offset;
   expected.plain_bytes = piece.extent.plain_bytes;
   expected.id = piece.extent.id;
-  co_return opener_.open(*key, key_id, seal, stored.bytes(), expected, piece.extent_offset, out);
+  co_return opener_.open(*key, key_id, seal, stored.bytes(), expected, piece.extent_offset, out,
+                         ingest);
 }
 
 // `result` keeps the first error; it outlives the task.

@@ -1,7 +1,7 @@
 // Writing: from a client's bytes to sealed extents in the log.
 #include "codec/checksum.hpp"
-#include "store/group.hpp"
 #include "store/request_checks.hpp"
+#include "store/seal_job.hpp"
 
 namespace square::store {
 
@@ -9,8 +9,7 @@ using format::OperationType;
 
 namespace {
 
-constexpr std::uint32_t kSealInlineBytesMax = 128u << 10;  // above: about 50 us, a helper's work
-constexpr std::uint64_t kHoleBytesMax = 256ull << 20;      // bounds one batch of the index
+constexpr std::uint64_t kHoleBytesMax = 256ull << 20;  // bounds one batch of the index
 constexpr std::uint64_t kReserveSegments = 2;
 constexpr std::uint64_t kReservePercent = 2;
 
@@ -31,41 +30,19 @@ std::size_t part_count(std::uint64_t offset, std::uint64_t size) {
   return (align_up(offset + size, kBlockBytes) - round_down(offset)) / kBlockBytes;
 }
 
-// The extents that `content` is cut into, at multiples of the volume's extent size.
-std::vector<std::uint32_t> extent_sizes(std::uint64_t offset, std::uint64_t size,
-                                        std::uint32_t extent_bytes) {
-  std::vector<std::uint32_t> sizes;
-  for (std::uint64_t at = 0; at < size; at += sizes.back())
-    sizes.push_back(static_cast<std::uint32_t>(
-        std::min(size - at, extent_bytes - (offset + at) % extent_bytes)));
-  return sizes;
-}
-
-struct SealJob {
-  codec::ExtentIdentity identity;  // offset, length and index are set for each extent
-  Buffer data;
-  std::vector<std::uint64_t> ingest;
-  std::vector<std::uint32_t> sizes;
-  std::uint8_t frame_shift;
-};
-
-Result<std::vector<codec::SealedExtent>> seal_all(codec::Sealer& sealer,
-                                                  const codec::SecretKey& key, KeyId key_id,
-                                                  const SealJob& job) {
-  std::vector<codec::SealedExtent> sealed;
-  std::size_t at = 0;
-  for (const auto size : job.sizes) {
-    auto identity = job.identity;
-    identity.offset += at;
-    identity.plain_bytes = size;
-    identity.id.index = static_cast<std::uint16_t>(sealed.size());
-    const Bytes content[] = {job.data.bytes().subspan(at, size)};
-    const auto hashes = std::span(job.ingest).subspan(at / kBlockBytes, size / kBlockBytes);
-    SQ_TRY(auto extent, sealer.seal(key, key_id, identity, content, hashes, job.frame_shift));
-    sealed.push_back(std::move(extent));
+// Cut at multiples of the volume's extent size.
+std::vector<BlockContent> extents_of(const BlockContent& content, std::uint32_t extent_bytes) {
+  std::vector<BlockContent> extents;
+  for (std::uint64_t at = 0; at < content.data.size();) {
+    const auto size =
+        std::min(content.data.size() - at, extent_bytes - (content.offset + at) % extent_bytes);
+    const auto first = content.ingest.begin() + static_cast<std::ptrdiff_t>(at / kBlockBytes);
+    extents.push_back({content.offset + at,
+                       content.data.slice(at, size),
+                       {first, first + static_cast<std::ptrdiff_t>(size / kBlockBytes)}});
     at += size;
   }
-  return sealed;
+  return extents;
 }
 
 }  // namespace
@@ -163,88 +140,22 @@ Async<BlockContent> Group::whole_blocks(VolumeId volume, std::uint64_t offset, B
 
 Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId request) {
   SQ_CO_TRY(const auto record, record_of(volume, std::nullopt));
-  SQ_CO_TRY(const auto* key, core_.keys.data_key(record.key));
   SealJob job;
-  job.sizes = extent_sizes(content.offset, content.data.size(), record.extent_bytes);
+  job.volume = volume;
+  job.key = record.key;
+  job.request = request;
   job.frame_shift = core_.options.frame_shift;
-  std::uint64_t stored_bytes = 0;
-  std::uint32_t frames = 0;
-  for (const auto size : job.sizes) {
-    stored_bytes += codec::stored_size(size, job.frame_shift);
-    frames += (size >> job.frame_shift) + 1;
-  }
-
-  SQ_CO_TRY(check_room(stored_bytes));
+  for (auto& extent : extents_of(content, record.extent_bytes)) job.add(std::move(extent));
+  SQ_CO_TRY(check_room(job.stored_bytes));
   SQ_CO_TRY(core_.check_journal());
-  if (!core_.write_buffer.try_acquire(stored_bytes)) {
+  if (!core_.write_buffer.try_acquire(job.stored_bytes)) {
     core_.work.set();
-    co_await core_.write_buffer.acquire(stored_bytes);
+    co_await core_.write_buffer.acquire(job.stored_bytes);
   }
-  auto sealer = co_await seals_.borrow(frames);
-  auto usable = sealer.ok() ? core_.alive() : Result<>(sealer.error());
-  // Those that waited for the buffer together were each let in alone, and the pool fills meanwhile.
-  if (usable.ok()) usable = check_room(0);
-  // It may have been deleted meanwhile, and purged: nothing may be written into it after that.
-  if (usable.ok()) usable = check_range(volume, content.offset, content.data.size());
-  if (!usable.ok()) {
-    core_.write_buffer.release(stored_bytes);
-    co_return usable;
-  }
-
-  const auto logged = take_sequence(OperationType::kWrite, request);
-  logged->stored_bytes = logged->held_bytes = stored_bytes;
-  logged->direct = content.data.size() >= core_.options.direct_bytes_min;
-  job.identity.cell = core_.cell_tag();
-  job.identity.incarnation = incarnation_;
-  job.identity.container = volume;
-  job.identity.offset = content.offset;
-  job.identity.id = {epoch_.number, logged->operation.sequence, 0};
-  job.data = content.data;
-  job.ingest = std::move(content.ingest);
-
-  Result<std::vector<codec::SealedExtent>> sealed = std::vector<codec::SealedExtent>{};
-  if (job.data.size() <= kSealInlineBytesMax) {
-    sealed = seal_all(**sealer, *key, record.key, job);
-  } else {
-    auto& worker = **sealer;
-    auto work = [&worker, key, key_id = record.key, &job] {
-      return std::make_optional(seal_all(worker, *key, key_id, job));
-    };
-    auto result = co_await env::offload(core_.env.loop, std::move(work));
-    sealed = std::move(*result);
-  }
-  {
-    const auto give_back = std::move(*sealer);
-  }
-
-  if (!sealed.ok()) {
-    // The sequence is taken and must be filled: with nothing.
-    logged->operation.type = OperationType::kVoid;
-    logged->operation.session = {};
-    logged->operation.request = {};
-    core_.write_buffer.release(std::exchange(logged->held_bytes, 0));
-    logged->stored_bytes = 0;
-    logged->direct = false;
-    ready(logged);
-    ignore(co_await committed(logged), "the caller is told why it was void");
-    co_return std::move(sealed).error();
-  }
-  format::WriteBody body;
-  body.volume = volume;
-  std::uint64_t at = content.offset;
-  for (auto& extent : *sealed) {
-    body.extents.push_back({at, extent.ref});
-    at += extent.ref.plain_bytes;
-    logged->stored.push_back(std::move(extent.stored));
-  }
-  logged->operation.body = std::move(body);
-  ready(logged);
-  auto done = co_await committed(logged);
-  if (done.ok()) {
-    ++core_.stats.writes;
-    core_.stats.written_bytes += content.data.size();
-  }
-  co_return done;
+  SQ_CO_TRY(co_await seal_and_log(std::move(job)));
+  ++core_.stats.writes;
+  core_.stats.written_bytes += content.data.size();
+  co_return {};
 }
 
 Async<> Group::zero(VolumeId volume, std::uint64_t offset, std::uint64_t length,

@@ -29,6 +29,7 @@ void MemoryMap::cut(Ranges& ranges, std::uint64_t offset, std::uint64_t length) 
 }
 
 void MemoryMap::enter(const Operation& operation, const std::vector<Buffer>& stored) {
+  if (operation.type == format::OperationType::kRewrite) return;
   if (const auto* body = operation.writes()) {
     auto& ranges = volumes_[body->volume];
     for (std::size_t i = 0; i < body->extents.size(); ++i) {
@@ -98,6 +99,7 @@ void MemoryMap::forget(VolumeId volume, std::uint64_t offset, std::uint64_t leng
 }
 
 void MemoryMap::applied(const Operation& operation) {
+  if (operation.type == format::OperationType::kRewrite) return;
   if (const auto* body = operation.writes()) {
     for (const auto& [offset, extent] : body->extents)
       forget(body->volume, offset, extent.plain_bytes, operation.sequence);

@@ -22,7 +22,8 @@ struct MemoryPiece {
 class MemoryMap {
  public:
   // `stored[i]` belongs to the i-th extent of a write; empty for a placed one. Operations without
-  // ranges do nothing.
+  // ranges do nothing; nor does a rewrite: the extent that it read is in the index, and stays right
+  // there until the index takes the new one.
   void enter(const format::Operation& operation, const std::vector<Buffer>& stored);
 
   // Covers [offset, offset + length) with touching, ascending pieces.

@@ -71,6 +71,7 @@ std::optional<Result<>> EngineNode::start() {
   options.write_buffer_bytes = shape_.write_buffer_bytes;
   options.direct_bytes_min = shape_.direct_bytes_min;
   options.checkpoint_interval = shape_.checkpoint_interval;
+  options.rewrite_interval = std::chrono::seconds(2);
   auto opened = process_.run_or_crash(
       store::Engine::open(process_.env(), std::move(options), index_->factory(), *keys_));
   if (!opened) {

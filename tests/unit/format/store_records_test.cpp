@@ -29,7 +29,7 @@ VolumeRecord sample() {
 }  // namespace
 
 TEST_CASE("a group's own records read back as they were written") {
-  const GroupRecord group{Incarnation(5), 9, 1234567};
+  const GroupRecord group{Incarnation(5), 9, 1234567, 3};
   CHECK(*decode_group_record(encode(group)) == group);
   SealRecord seal;
   seal.seal.fill(std::byte{3});

@@ -250,9 +250,9 @@ TEST_CASE("random operations, moves, merges and crashes leave what a plain model
 
 #ifdef SQUARE_PLANTED_BUGS
 TEST_CASE("each planted bug of the index is found by the random operations") {
-  const auto name =
-      GENERATE(as<std::string>{}, "hist_overwrite", "hole_no_history", "diff_misses_hole",
-               "cleaner_overwrites_newer", "move_skips_history", "families_flushed_apart");
+  const auto name = GENERATE(as<std::string>{}, "hist_overwrite", "hole_no_history",
+                             "diff_misses_hole", "cleaner_overwrites_newer", "move_skips_history",
+                             "families_flushed_apart", "rewrite_overwrites_newer");
   CAPTURE(name);
   must(set_planted_bug(name));
   bool found = false;

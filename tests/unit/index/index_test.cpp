@@ -247,7 +247,7 @@ TEST_CASE_METHOD(Fixture, "a rewrite changes only what still is the extent that 
   log.add(OperationType::kRewrite, body);
   CHECK(at(0, 8) == "[0+2 e4.0@0][2+2 e3.0@0][4+4 e4.0@4]");
   CHECK(text(must(index->diff(kGroup, snapshot, std::nullopt, {}, 9))) == "9[2+2 e3.0@0]");
-  CHECK(at(2, 2, snapshot) == "[2+2 e1.0@2]");
+  CHECK(at(0, 8, snapshot) == "[0+2 e4.0@0][2+2 e4.0@2][4+4 e4.0@4]");
   must(index->check());
 }
 

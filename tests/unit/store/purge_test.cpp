@@ -135,7 +135,7 @@ TEST_CASE("a purge with a crash anywhere in it is done, or can be asked for agai
     rig.crash(sim::CrashKind::kPowerLoss,
               at % 3 == 0 ? std::optional<std::size_t>(0) : std::nullopt);
     rig.start();
-    if (ended) CHECK(deleted_volumes(rig).empty());
+    if (ended && ended->ok()) CHECK(deleted_volumes(rig).empty());
     if (!deleted_volumes(rig).empty()) must(rig.run(rig.engine->purge_volume("v")));
     CHECK(deleted_volumes(rig).empty());
     CHECK(space_is_back(rig, free, taken));
