@@ -1,7 +1,7 @@
 #pragma once
 // The time by which deleted volumes go for good. It only moves forward, and never faster than time
 // passes: a calendar that is set years ahead by mistake must not purge anything, and one that is
-// set back must not keep everything for ever. docs/decisions/0008-retention-clock.md.
+// set back must not keep everything for ever. docs/decisions/0011-retention-clock.md.
 //
 // While the process runs it moves with the boot clock. At a start the calendar may put it forward,
 // by one day at most: how long the process was away, nobody else can say.
