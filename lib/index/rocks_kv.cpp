@@ -6,6 +6,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/metadata.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 #include <rocksdb/table_properties.h>
 #include <rocksdb/write_buffer_manager.h>
@@ -163,11 +164,12 @@ class RocksExport : public KvExport {
     SQ_TRY(auto keys, table_keys());
     for (const auto& file : live) {
       if (file.file_type == rocksdb::kTableFile) {
-        const auto key = keys.find(file.relative_filename);
-        if (key == keys.end())
-          return Error{Code::kIo, "index file " + file.relative_filename + " has no identity"};
+        auto& key = keys[file.relative_filename];
+        if (key.empty()) {
+          SQ_TRY(key, ask_table(file.relative_filename));
+        }
         files_.push_back(
-            {file.relative_filename, key->second + "-" + std::to_string(file.size), file.size});
+            {file.relative_filename, key + "-" + std::to_string(file.size), file.size});
       } else if (file.file_type == rocksdb::kCurrentFile ||
                  file.file_type == rocksdb::kDescriptorFile) {
         SQ_TRY(add_small(file));
@@ -194,10 +196,21 @@ class RocksExport : public KvExport {
       rocksdb::TablePropertiesCollection tables;
       SQ_TRY(to_result(open_->db->GetPropertiesOfAllTables(family, &tables), "index tables"));
       for (const auto& [path, table] : tables)
-        keys[path.substr(path.rfind('/') + 1)] =
-            table->db_session_id + "-" + std::to_string(table->orig_file_number);
+        keys[path.substr(path.rfind('/') + 1)] = identity_of(*table);
     }
     return keys;
+  }
+  static std::string identity_of(const rocksdb::TableProperties& table) {
+    return table.db_session_id + "-" + std::to_string(table.orig_file_number);
+  }
+  // A compaction may have replaced a file since it was listed. It is still there, for files are
+  // held.
+  Result<std::string> ask_table(const std::string& name) {
+    rocksdb::Options options;
+    options.env = open_->shared->env;
+    rocksdb::SstFileReader reader(options);
+    SQ_TRY(to_result(reader.Open(open_->shared->folder + "/" + name), "identity of " + name));
+    return identity_of(*reader.GetTableProperties());
   }
   Result<> add_small(const rocksdb::LiveFileStorageInfo& file) {
     auto content = file.replacement_contents;

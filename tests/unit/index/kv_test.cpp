@@ -1,9 +1,11 @@
 // One suite for every Kv: what the index may rely on.
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <random>
+#include <thread>
 
 #include "index/map_kv.hpp"
 #include "index/rocks_kv.hpp"
@@ -248,6 +250,32 @@ TEST_CASE("equal content keys mean equal bytes, also after an import") {
   note(*must(copy->export_files()));
   note(*must(kv->export_files()));
   CHECK(repeated > 10);
+}
+
+TEST_CASE("an export beside compactions knows every file that it lists") {
+  // Each flush makes a table, every few of them start a compaction, and exports go on all the time.
+  RocksStore store(false);
+  auto kv = must(store.factory().create_empty());
+  std::atomic<bool> over{false};
+  std::string failed;
+  std::thread exporter([&] {
+    while (!over && failed.empty()) {
+      const auto exported = kv->export_files();
+      if (!exported.ok()) failed = exported.error().message;
+    }
+  });
+  std::mt19937 random(1);
+  const std::string value(100, 'v');
+  for (int i = 0; i < 300; ++i) {
+    KvBatch batch;
+    for (int k = 0; k < 100; ++k)
+      batch.put(Family::kPresent, as_bytes(std::to_string(random() % 20000)), as_bytes(value));
+    ignore(kv->write(batch), "the exports are what is tested");
+    ignore(kv->flush(), "as above");
+  }
+  over = true;
+  exporter.join();
+  CHECK(failed == "");
 }
 
 TEST_CASE("an import of files that are no index is refused") {
