@@ -4,6 +4,7 @@
 // the segment is not reused either. Private to StripeIo.
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "env/sync.hpp"
@@ -32,8 +33,8 @@ struct StripeIo::PartReads {
   // What was asked for, out of a window like this one's.
   Buffer wanted(const Buffer& of) const { return of.slice(skip, size); }
 
-  SegmentTable::Reader reader;
-  std::uint32_t first = 0;  // of the blocks that hold it, in the stripe's data
+  std::optional<SegmentTable::Reader> reader;  // until all have ended
+  std::uint32_t first = 0;                     // of the blocks that hold it, in the stripe's data
   std::uint32_t skip = 0, size = 0;
   Buffer window;
   std::vector<Part> parts;

@@ -149,7 +149,7 @@ class StripeIo {
   void note_damage(const format::StripeDescriptor& stripe, const StripSet& set);
   Async<std::vector<bool>> strips_to_write(const format::StripeDescriptor& stripe,
                                            const StripSet& set, Purpose purpose);
-  Async<> read_strip(const format::StripeDescriptor& stripe, std::size_t strip, std::uint32_t from,
+  Async<> read_strip(MemberDiskPtr disk, const format::StripeDescriptor& stripe, std::uint32_t from,
                      Buffer into);
   std::uint64_t offset_of(SegmentId segment, std::uint32_t stripe_block) const;
   Error lost(const format::StripeDescriptor& stripe, const StripSet& set) const;

@@ -8,7 +8,8 @@ namespace square::pool {
 
 StripeIo::PartReads::PartReads(env::Loop& loop, std::shared_ptr<SegmentTable> table,
                                const format::Place& place, std::uint32_t size_)
-    : reader(std::move(table), place.segment), size(size_), changed(loop) {
+    : size(size_), changed(loop) {
+  reader.emplace(std::move(table), place.segment);
   const auto strip_bytes = std::uint32_t{place.strip_blocks} * kBlockBytes;
   first = place.byte_offset / kBlockBytes * kBlockBytes;
   skip = place.byte_offset - first;
@@ -46,6 +47,7 @@ std::shared_ptr<StripeIo::PartReads> StripeIo::start_parts(const format::Place& 
     ++reads->waiting;
     scope_.spawn(run_part(reads, i, std::move(disk), offset + part.from));
   }
+  if (reads->waiting == 0) reads->reader.reset();
   return reads;
 }
 
@@ -55,7 +57,7 @@ Task<void> StripeIo::run_part(std::shared_ptr<PartReads> reads, std::size_t i, M
   reads->faults[i] = result.ok()      ? StripFault::kNone
                      : disk->failed() ? StripFault::kAbsent
                                       : StripFault::kUnreadable;
-  --reads->waiting;
+  if (--reads->waiting == 0) reads->reader.reset();
   reads->changed.pulse();
 }
 

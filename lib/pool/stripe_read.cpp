@@ -71,9 +71,10 @@ Result<format::StripeDescriptor> StripeIo::find(const format::Place& place) cons
   return std::move(**found);
 }
 
-Async<> StripeIo::read_strip(const format::StripeDescriptor& stripe, std::size_t strip,
+// Of the disk that was the strip's holder when the buffer was made: it may be another, or none, by
+// the time that this runs.
+Async<> StripeIo::read_strip(MemberDiskPtr disk, const format::StripeDescriptor& stripe,
                              std::uint32_t from, Buffer into) {
-  const auto disk = members_->holder(stripe.slots[strip], stripe.segment);
   if (!disk) co_return Error{Code::kIo, "the slot is empty"};
   const auto offset = offset_of(stripe.segment, stripe.stripe_block) + from;
   co_return co_await disk->read(offset, std::move(into));
@@ -111,7 +112,8 @@ Async<> StripeIo::read_around(const format::StripeDescriptor& stripe,
   for (const auto i : quick_first(stripe, gone, end - from)) {
     if (tasks.size() == stripe.k) break;
     strips[i] = Buffer::allocate(end - from);
-    tasks.push_back(read_strip(stripe, i, from, strips[i]));
+    tasks.push_back(
+        read_strip(members_->holder(stripe.slots[i], stripe.segment), stripe, from, strips[i]));
   }
   if (tasks.size() < stripe.k) co_return Error{Code::kIo, "too few strips are left"};
   for (const auto& result : co_await run_all(loop_, std::move(tasks))) SQ_CO_TRY(result);

@@ -66,7 +66,7 @@ Task<void> StripeIo::check_strips(const format::StripeDescriptor& stripe, StripS
   for (const auto i : which) {
     disks.push_back(members_->holder(stripe.slots[i], stripe.segment));
     buffers.push_back(disks.back() ? Buffer::allocate(strip_bytes) : Buffer());
-    tasks.push_back(read_strip(stripe, i, 0, buffers.back()));
+    tasks.push_back(read_strip(disks.back(), stripe, 0, buffers.back()));
   }
   const auto results = co_await run_all(loop_, std::move(tasks));
   auto checksums = [buffers] {

@@ -176,7 +176,7 @@ Async<Losses> Engine::Impl::losses(std::size_t ranges_max) {
   for (auto& [id, volume] : volumes) {
     volume.volume = id;
     const auto group = group_of(id);
-    if (group.ok()) volume.name = (*group)->volumes().at(id).name;
+    if (group.ok()) volume.name = (*group)->volumes().at(id).name.value_or(std::string());
     losses.volumes.push_back(std::move(volume));
   }
   co_return losses;

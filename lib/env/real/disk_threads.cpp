@@ -13,7 +13,7 @@ namespace square::env {
 
 namespace {
 
-constexpr std::uint64_t kAtOnceBytesMax = 64u << 10;
+constexpr std::uint64_t kAtOnceBytesMax = 256u << 10;
 constexpr std::size_t kThreadsPerDisk = 2;
 constexpr auto kEndWaitMax = std::chrono::seconds(5);
 

@@ -141,6 +141,8 @@ void EngineRun::settle(const Write& write, const Result<>& result) {
     ++report_.refused_full;
     // Zeroing may have done its edges before it was refused.
     outcome = write.token == 0 ? Outcome::kUnknown : Outcome::kNotDone;
+  } else if (result.code() == Code::kOutcomeUnknown && write.token == 0) {
+    outcome = Outcome::kUnknown;  // a part was zeroed before another was refused
   } else if (result.code() == Code::kOutcomeUnknown && !node_.process().running()) {
     outcome = Outcome::kUnknown;
   } else {

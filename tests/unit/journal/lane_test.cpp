@@ -183,6 +183,7 @@ TEST_CASE("room that was promised is there, however others fill the ring") {
     }
   }
   CHECK(failed == 0);
+  lane.tail_is_in_checkpoint(lane.durable());
   {
     const auto unused = node.run(lane.reserve(20000));
     CHECK(unused.ok());

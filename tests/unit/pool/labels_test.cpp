@@ -343,8 +343,7 @@ TEST_CASE("a spare counts only from the moment that labels name it in its slot")
   scope.spawn(run(t.pool.get(), &reconciled));
   t.world.run_for(std::chrono::seconds(1));
   CHECK(t.pool->live_slots().size() == 5);
-  INFO(t.disk(1).path << " " << t.disk(1).why << " " << scope.size());
-  CHECK(t.disk(1).state == DiskState::kRebuilding);
+  CHECK(t.pool->disks()[1].state == DiskState::kRebuilding);
   t.medium(6).set_hung(false);
   t.world.run_until([&] { return scope.size() == 0; }, std::chrono::minutes(1));
   CHECK(reconciled.ok());

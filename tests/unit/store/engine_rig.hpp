@@ -26,11 +26,12 @@ inline void must(const Result<>& result) {
 class EngineRig {
  public:
   // `files`: the index's, when it is to be another one than an ordered map; outlives the rig.
-  explicit EngineRig(index::KvFactory* files = nullptr, std::uint64_t seed = 1)
+  explicit EngineRig(index::KvFactory* files = nullptr, std::uint64_t seed = 1,
+                     std::uint64_t disk_bytes = kDiskBytes)
       : world(seed), process(world.add_process("n1")), files_(files) {
     for (int i = 0; i < kDisks; ++i) {
       options.pool.paths.push_back("/dev/disk" + std::to_string(i));
-      process.disks().add(options.pool.paths.back(), kDiskBytes);
+      process.disks().add(options.pool.paths.back(), disk_bytes);
     }
     options.pool.cell.uuid.bytes.fill(0xC1);
     options.pool.node.uuid.bytes.fill(0xA1);
@@ -41,7 +42,7 @@ class EngineRig {
     format.paths = options.pool.paths;
     format.k = 2;
     format.m = 1;
-    format.chunk_bytes = 512u << 10;
+    format.chunk_bytes = 256u << 10;
     format.journal_bytes = 8u << 20;
     must(process.run(pool::Pool::format(process.env(), format)));
     must(codec::KeyStore::create(process.files(), process.random(), kKeys));
@@ -109,7 +110,7 @@ class EngineRig {
   }
 
   static constexpr int kDisks = 4;
-  static constexpr std::uint64_t kDiskBytes = 40u << 20;
+  static constexpr std::uint64_t kDiskBytes = 24u << 20;
   static constexpr const char* kKeys = "/keys";
 
   sim::SimWorld world;

@@ -12,7 +12,7 @@ constexpr std::uint32_t kWhole = 512u << 10;  // a stripe of its own
 }  // namespace
 
 TEST_CASE("a direct write whose stripe hangs finds room for its payload, whatever came meanwhile") {
-  EngineRig rig;
+  EngineRig rig(nullptr, 1, 96u << 20);
   rig.options.groups = 2;
   rig.start();
   const auto first = rig.create("v", 64u << 20, GroupId(1)).id;
@@ -42,7 +42,7 @@ TEST_CASE("a direct write whose stripe hangs finds room for its payload, whateve
 }
 
 TEST_CASE("many direct writes at once share a small ring") {
-  EngineRig rig;
+  EngineRig rig(nullptr, 1, 96u << 20);
   rig.start();
   const auto volume = rig.create("v", 64u << 20).id;
   for (int round = 0; round < 4; ++round) {

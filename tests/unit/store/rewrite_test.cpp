@@ -62,6 +62,9 @@ struct Sparse {
   void let_it_rewrite() {
     rig.world.run_for(20s);
     must(rig.run(rig.engine->checkpoint()));
+    rig.world.run_for(5s);  // summaries of what was closed now
+    must(rig.run(rig.engine->checkpoint()));
+    rig.world.run_for(1s);  // discards
   }
 
   EngineRig& rig;
