@@ -206,12 +206,13 @@ class NodeProcess {
 
   void reload() {
     const auto fresh = read_config(files_, config_.file);
-    if (fresh.ok()) set_log_level(fresh->log_level);
     const auto reloaded = transport_->reload();
     if (fresh.ok() && reloaded.ok()) {
+      set_log_level("info");  // whatever it was and will be: who sent the signal looks for this
       say(LogLevel::kInfo, "reloaded certificates and log level");
-      return;
     }
+    if (fresh.ok()) set_log_level(fresh->log_level);
+    if (fresh.ok() && reloaded.ok()) return;
     say(LogLevel::kError, "reload: " + (fresh.ok() ? reloaded.error() : fresh.error()).message +
                               "; what was there stays");
   }

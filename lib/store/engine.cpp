@@ -27,11 +27,14 @@ Result<Group*> Engine::Impl::group_of(VolumeId volume) {
 }
 
 Result<Engine::Impl::Found> Engine::Impl::find_volume(const std::string& name, bool deleted) {
-  std::optional<Found> newest;
-  for (auto& [group_id, each] : groups_)
-    for (const auto& [id, volume] : each->volumes())
-      if (volume.name == name && volume.record.deleted == deleted)
+  std::optional<Found> newest;  // several of one name may be deleted: the last of them
+  for (auto& [group_id, each] : groups_) {
+    for (const auto& [id, volume] : each->volumes()) {
+      if (volume.name != name || volume.record.deleted != deleted) continue;
+      if (!newest || volume.record.deleted_wall_ns >= newest->volume->record.deleted_wall_ns)
         newest = Found{each.get(), id, &volume};
+    }
+  }
   if (newest) return *newest;
   return Error{Code::kNotFound, std::string("there is no ") + (deleted ? "deleted " : "") +
                                     "volume named '" + name + "'"};

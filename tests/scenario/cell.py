@@ -34,10 +34,16 @@ class Cell:
         """The message and hint of a command that must fail."""
         done = self.run("--json", *words, stdin=stdin, expect=expect, config=config)
         assert not done.stdout, f"square {' '.join(words)} wrote to stdout: {done.stdout[:200]}"
-        error = json.loads(done.stderr.splitlines()[-1])["error"]
+        errors = done.stderr.decode()  # behind a question that was asked on the same line, perhaps
+        error = json.loads(errors[errors.rindex('{"error"'):])["error"]
         assert error["code"] == code, f"{error}, not {code}"
         assert error["message"], error
         return error["message"] + "\n" + error["hint"]
+
+    def tamper(self, *words):
+        done = subprocess.run([os.path.join(self.bin, "square-tamper"), *words],
+                              capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr.decode()
 
     def node(self):
         return self.json("playground", "ps", self.folder)[0]

@@ -76,7 +76,8 @@ struct ThreadBackend::Done : TurnHook, std::enable_shared_from_this<Done> {
   std::vector<std::unique_ptr<DiskRequest>> ended_here;
 };
 
-ThreadBackend::ThreadBackend(AsioLoop& loop) : loop_(loop), done_(std::make_shared<Done>(loop)) {
+ThreadBackend::ThreadBackend(AsioLoop& loop, Execute execute)
+    : loop_(loop), execute_(std::move(execute)), done_(std::make_shared<Done>(loop)) {
   loop_.impl().add_hook(done_.get());
 }
 
@@ -120,9 +121,9 @@ void ThreadBackend::submit(std::unique_ptr<DiskRequest> request) {
   auto& threads = threads_of(request->file);
   // A job must be copyable, so the request goes in a box. A hung thread never lets go of it.
   auto box = std::make_shared<std::unique_ptr<DiskRequest>>(std::move(request));
-  threads.run([done = done_, box = std::move(box)] {
+  threads.run([done = done_, execute = execute_, box = std::move(box)] {
     done->started(**box);
-    execute_blocking(**box);
+    execute(**box);
     done->add(std::move(*box));
   });
 }

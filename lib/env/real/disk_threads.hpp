@@ -3,6 +3,7 @@
 // and nobody else's. On tmpfs all but large requests are done on the loop, at once: they are copies
 // of some ten microseconds, and two wake-ups of threads cost more.
 
+#include <functional>
 #include <map>
 
 #include "env/real/asio_loop.hpp"
@@ -13,7 +14,9 @@ namespace square::env {
 
 class ThreadBackend final : public DiskBackend {
  public:
-  explicit ThreadBackend(AsioLoop& loop);
+  // `execute`: what a thread does with a request.
+  using Execute = std::function<void(DiskRequest&)>;
+  explicit ThreadBackend(AsioLoop& loop, Execute execute = execute_blocking);
   // Waits a while for what is in flight. What hangs keeps its thread and its memory.
   ~ThreadBackend() override;
 
@@ -26,6 +29,7 @@ class ThreadBackend final : public DiskBackend {
   ThreadPool& threads_of(const std::shared_ptr<DiskFile>& file);
 
   AsioLoop& loop_;
+  Execute execute_;
   std::shared_ptr<Done> done_;
   // A request holds its file, so a pool with work is never dropped and its key never taken again.
   struct FileThreads {

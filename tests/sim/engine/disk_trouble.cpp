@@ -200,6 +200,8 @@ std::optional<std::string> DiskTrouble::heal() {
   world_.run_for(std::chrono::seconds(3));
   if (!world_.run_until([&] { return whole(); }, kHealLimit))
     return "the pool did not become whole within an hour, with spares enough";
+  // What was written while members were away may have less parity, and is moved at the next tick.
+  world_.run_for(std::chrono::seconds(3));
   // What the journal and the labels still have in bad copies is not needed any more after it.
   const auto kept = node_.process().run(node_.engine()->checkpoint());
   if (!kept.ok() && kept.code() == Code::kNoSpace) return std::nullopt;

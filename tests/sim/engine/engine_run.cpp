@@ -398,6 +398,7 @@ void EngineRun::change_volumes() {
     if (!gone.ok()) return violation("delete: " + gone.error().message);
     const auto back = process.run(node_.engine()->undelete_volume(volume.name));
     if (!back.ok()) return violation("undelete: " + back.error().message);
+    if (back->id != volume.id) return violation("undelete brought another volume back");
   } else {
     replace_volume();
   }

@@ -45,7 +45,7 @@ void VolumeModel::end(std::uint64_t first, std::uint64_t count, std::uint64_t to
     });
     SQ_CHECK(self != sector.end(), "the model lost a write");
     if (outcome == Outcome::kNotDone) {
-      past_[i].push_back(*self);
+      past_.push_back({i, *self});
       sector.erase(self);
       continue;
     }
@@ -60,9 +60,11 @@ void VolumeModel::end(std::uint64_t first, std::uint64_t count, std::uint64_t to
 
 void VolumeModel::forget(std::size_t sector) {
   const auto oldest = reading_.empty() ? kNever - 1 : *reading_.begin();
-  std::erase_if(sectors_[sector], [&](const Entry& entry) {
+  auto& entries = sectors_[sector];
+  if (entries.size() == 1) return;  // something it must show
+  std::erase_if(entries, [&](const Entry& entry) {
     if (entry.replaced > oldest) return false;
-    past_[sector].push_back(entry);
+    past_.push_back({sector, entry});
     return true;
   });
 }
@@ -76,13 +78,12 @@ std::string VolumeModel::describe(std::size_t sector, Bytes bytes) const {
   };
   for (const auto& entry : sectors_[sector]) add(entry);
   text += "; it shows ";
-  if (const auto past = past_.find(sector); past != past_.end()) {
-    for (const auto& entry : past->second) {
-      fill_sector(entry.token, expected);
-      if (!std::equal(bytes.begin(), bytes.end(), expected.begin())) continue;
-      add(entry);
-      return text + ", replaced at " + std::to_string(entry.replaced);
-    }
+  for (const auto& past : past_) {
+    if (past.sector != sector) continue;
+    fill_sector(past.entry.token, expected);
+    if (!std::equal(bytes.begin(), bytes.end(), expected.begin())) continue;
+    add(past.entry);
+    return text + ", replaced at " + std::to_string(past.entry.replaced);
   }
   const bool zeros = std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
   return text + (zeros ? "zeros" : "bytes that were never written to it");

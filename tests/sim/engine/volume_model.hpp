@@ -5,7 +5,6 @@
 // flickers.
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -64,7 +63,11 @@ class VolumeModel {
   std::string describe(std::size_t sector, Bytes bytes) const;
 
   std::vector<Sector> sectors_;
-  std::map<std::size_t, Sector> past_;    // what each sector can no longer show
+  struct Past {
+    std::size_t sector;
+    Entry entry;
+  };
+  std::vector<Past> past_;                // what sectors can no longer show, for messages
   std::multiset<std::uint64_t> reading_;  // when the reads in flight began
 };
 

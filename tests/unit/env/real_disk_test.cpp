@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <latch>
 #include <optional>
 #include <set>
 
@@ -304,6 +305,39 @@ TEST_CASE("the ring does not wait for a device that hangs, and never frees what 
   CHECK(env::quarantined_bytes() == quarantined_before + 8192);
   CHECK(buffer_bytes_live() == live_before + 8192);
   ::close(pipe[1]);
+}
+
+TEST_CASE("a disk that hangs takes no thread from the others", "[threads]") {
+  test::RealFixture fixture;
+  test::TemporaryFolder folder(".");
+  const auto open = [&](const std::string& name) {
+    const auto path = test::make_sized_file(folder, name, 1 << 20);
+    return std::make_shared<env::DiskFile>(::open(path.c_str(), O_RDWR));
+  };
+  const auto hangs = open("hangs"), works = open("works");
+  std::latch answer(1);
+  env::ThreadBackend threads(fixture.loop(), [&](env::DiskRequest& request) {
+    if (request.file == hangs) answer.wait();
+    env::execute_blocking(request);
+  });
+  const env::DiskInfo info{"it", 1 << 20, true};
+  env::RealDisk hung(fixture.loop(), threads, info, hangs, *env::identify_file(hangs->fd), 1h);
+  env::RealDisk disk(fixture.loop(), threads, info, works, *env::identify_file(works->fd), 1h);
+  std::vector<Result<>> ended;
+  const auto body = [&]() -> Task<void> {
+    env::Scope reads(fixture.loop());
+    for (int i = 0; i < 32; ++i)
+      reads.spawn([](env::RealDisk& from, std::vector<Result<>>& out) -> Task<void> {
+        out.push_back(co_await from.read(0, Buffer::zeroed(4096)));
+      }(hung, ended));
+    co_await env::yield(fixture.loop());
+    CHECK((co_await disk.read(0, Buffer::zeroed(4096))).ok());
+    CHECK(ended.empty());
+    answer.count_down();
+    co_await reads.join();
+  };
+  fixture.run(body());
+  CHECK(ended.size() == 32);
 }
 
 TEST_CASE("an abandoned pool leaves its threads behind, and drops what has not started",

@@ -69,6 +69,8 @@ TEST_CASE("an engine whose journal has no disk left says so, and nobody waits fo
   rig.start();
   const auto volume = rig.create("v", 64u << 20).id;
   constexpr std::uint32_t kPart = 128u << 10;
+  // A sealer is there: they wait for the write buffer, and not for a seal's record.
+  must(rig.run(rig.write(volume, 60u << 20, blocks_of(9))));
   for (const auto& path : rig.options.pool.paths) rig.process.disks().at(path).set_read_only(true);
   Crowd writers(rig);
   for (std::uint64_t i = 0; i < 100; ++i)  // three times the write buffer
