@@ -140,11 +140,13 @@ def make_cell(cell):
     cell.down()
     cell.up()
     cell.run("volume", "create", "data", "--size", "32MiB")
+    step, at = 8 << 20, 0
     pool = cell.json("pool", "status")[0]
-    still = int(pool["free_bytes"] - FREE_PART * pool["capacity_bytes"]) - (32 << 20)
-    still -= still % (1 << 20)
-    cell.run("volume", "create", "still", "--size", str(still))
-    cell.run("volume", "import", "still", "-", stdin=os.urandom(still))
+    cell.run("volume", "create", "still", "--size", str(pool["capacity_bytes"] // step * step))
+    while pool["free_bytes"] > FREE_PART * pool["capacity_bytes"] + (32 << 20):
+        cell.run("volume", "write", "still", "--offset", str(at), stdin=os.urandom(step))
+        at += step
+        pool = cell.json("pool", "status")[0]
     open(cell.writes, "wb").close()
     return cell.json("volume", "hash", "still")["sha256"]
 

@@ -120,6 +120,7 @@ class FakeControl final : public access::ControlService {
 
   std::map<std::string, store::VolumeInfo> volumes;
   std::vector<Slot> failed;
+  std::vector<std::string> purged;
   std::vector<format::LongOperation> scrubs;
 };
 
