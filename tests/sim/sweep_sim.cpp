@@ -209,14 +209,12 @@ Arguments parse(int argc, char** argv) {
       out.all = true;
     } else if (flag == "--operation") {
       out.operation = value();
-    } else if (flag == "--verify-every") {
-      value();  // of engine_sim: here every case is the same each time
     } else if (flag == "--seeds") {
       const auto text = value();
       char* rest = nullptr;
       out.first = std::strtoull(text.c_str(), &rest, 10);
       out.count = *rest == ':' ? std::strtoull(rest + 1, nullptr, 10) : 1;
-    } else if (flag != "--probes") {
+    } else {
       std::fprintf(stderr, "sweep_sim: unknown argument '%s'\n", flag.c_str());
       std::exit(2);
     }
