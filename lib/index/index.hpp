@@ -129,6 +129,7 @@ class Index {
   // Those with stripes and without live bytes, in every use: what might be free. Costs what it
   // returns.
   std::vector<SegmentId> dead_segments() const;
+  bool is_dead(SegmentId segment) const;  // is one of them
   // Extents with a place in that segment that a mapping still names: what the cleaner must move and
   // what forbids freeing. Looks each extent of the segment up by identity.
   Result<std::vector<format::MovedExtent>> live_extents(SegmentId segment) const;

@@ -82,7 +82,6 @@ class Index::Impl {
   Result<> add_stripes(Batch& batch, std::span<const format::StripeDescriptor> stripes);
   Result<bool> move_extent(Batch& batch, const format::MovedExtent& moved);
   Result<> put_counters(Batch& batch);
-  bool has_live_bytes(SegmentId segment) const;
   Result<> drop_stripes(Batch& batch, const std::string& prefix);
   Result<> find_live(Batch& view, const format::StripeDescriptor& stripe,
                      const format::StripeExtent& extent, std::vector<format::MovedExtent>& live);

@@ -159,18 +159,21 @@ Result<std::vector<SegmentUse>> Index::segment_uses() const {
   return uses;
 }
 
-bool Index::Impl::has_live_bytes(SegmentId segment) const {
-  for (auto use = segments.lower_bound(SegmentKey{segment, {}});
-       use != segments.end() && use->first.segment == segment; ++use)
-    if (use->second.live_bytes != 0) return true;
-  return false;
+bool Index::is_dead(SegmentId segment) const {
+  bool known = false;
+  for (auto use = impl_->segments.lower_bound(SegmentKey{segment, {}});
+       use != impl_->segments.end() && use->first.segment == segment; ++use) {
+    if (use->second.live_bytes != 0) return false;
+    known = true;
+  }
+  return known;
 }
 
 std::vector<SegmentId> Index::dead_segments() const {
   std::vector<SegmentId> ids;
   for (const auto& key : impl_->dead) {
     const bool again = !ids.empty() && ids.back() == key.segment;
-    if (!again && !impl_->has_live_bytes(key.segment)) ids.push_back(key.segment);
+    if (!again && is_dead(key.segment)) ids.push_back(key.segment);
   }
   return ids;
 }

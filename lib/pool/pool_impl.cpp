@@ -336,6 +336,7 @@ Task<void> Pool::Impl::stop() {
   co_await scope_.join();
   co_await stripes.join();
   co_await prompt.join();
+  co_await scope_.join();  // the last reader of a freed segment has it discarded
   co_await members->join();
   for (const auto& disk : members->all()) co_await disk->join();
 }

@@ -19,14 +19,18 @@ constexpr std::uint64_t kLivePercentMax = 90;  // a fuller segment gives too lit
 
 // A segment is free when its live bytes are 0 *and* no mapping, present or history, names any of
 // its extents, or when nothing in it ever had a name. The pool reuses it after the next checkpoint,
-// and after its readers. Only segments that have lost their last byte are looked at.
+// and after its readers. Only segments that have lost their last byte are looked at; one that was
+// dead because its newest stripe had not come to the index may have got live bytes meanwhile.
 Async<> Engine::Impl::reclaim() {
+  const auto is_dead = [this](SegmentId segment) {
+    return core_.pool->is_closed(segment) && core_.index->is_dead(segment);
+  };
   for (const auto segment : core_.index->dead_segments()) {
-    if (!core_.pool->is_closed(segment)) continue;
+    if (!is_dead(segment)) continue;
     // What the segment says of itself is asked too. Without a summary, the index's list decides.
     const auto summary = co_await core_.pool->read_summary(segment);
     SQ_CO_TRY(core_.alive());
-    if (!core_.pool->is_closed(segment)) continue;
+    if (!is_dead(segment)) continue;
     SQ_CO_TRY(auto live, core_.index->live_extents(segment));
     if (live.empty() && summary.ok()) {
       SQ_PROBE("a dead segment's summary was looked up");

@@ -78,6 +78,34 @@ TEST_CASE("the memory and the segment of a read that lost its race stay until it
   CHECK(t.pool->status().segments_free >= free_before + segments.size() - 1);
 }
 
+TEST_CASE("a stop waits for the discard of a segment whose last reader ends during it") {
+  Cluster t;
+  warm(t);
+  t.medium(3).set_hung(true);
+  CHECK(longest_read(t) < 20ms);
+  REQUIRE(t.medium(3).in_flight() > 0);
+  std::set<SegmentId> segments;
+  for (const auto& stripe : t.catalog.stripes) segments.insert(stripe.segment);
+  t.catalog.stripes.clear();
+  for (const auto segment : segments) t.pool->release_segment(segment);
+  REQUIRE(t.node.run(t.pool->fail_disk(Slot(3), "so that a checkpoint ends")).ok());
+  REQUIRE(t.checkpoint(1, {}).ok());
+  const auto wake = [](Cluster& cluster) -> Task<void> {
+    co_await env::sleep_for(cluster.node.env().loop, 1s);
+    cluster.medium(3).set_hung(false);
+  };
+  const auto stop = [&wake](Cluster& cluster) -> Task<void> {
+    env::Scope scope(cluster.node.env().loop);
+    scope.spawn(wake(cluster));
+    co_await cluster.pool->stop();
+    co_await scope.join();
+  };
+  t.node.run(stop(t));
+  t.pool.reset();  // breaks an invariant while anything is under way
+  t.world.run_for(60s);
+  CHECK(t.medium(3).in_flight() == 0);
+}
+
 TEST_CASE("a race that cannot be won waits for the slow disk") {
   Cluster t(Shape{4, 1, 0});
   warm(t);
