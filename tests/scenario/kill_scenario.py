@@ -11,7 +11,7 @@ away and comes back from the pool.
 
 What the node is in the middle of stands in its page of last words, which outlives it
 (docs/formats/last_words.md): there the scenario sees when to kill, and afterwards what was hit.
-Each of the four must have been hit. SQUARE_KILL_ROUNDS: how many rounds (12; 50 with tools/check --full).
+Each of the four must have been hit. SQUARE_KILL_ROUNDS: how many rounds (50).
 SQUARE_SCENARIO_FOLDER: where (tmpfs if there is one; then disks use threads, else io_uring).
 """
 import json
@@ -183,4 +183,4 @@ def scenario(rounds):
 
 if __name__ == "__main__":
     run_scenario("kill", sys.argv[1], scenario(
-        int(sys.argv[2] if len(sys.argv) > 2 else os.environ.get("SQUARE_KILL_ROUNDS", 12))))
+        int(sys.argv[2] if len(sys.argv) > 2 else os.environ.get("SQUARE_KILL_ROUNDS", 50))))
