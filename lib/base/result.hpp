@@ -79,14 +79,8 @@ class [[nodiscard]] Result {
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  const Error& error() const& {
-    SQ_CHECK(!ok(), "the error of a result that has none");
-    return *std::get_if<1>(&state_);
-  }
-  Error error() && {
-    SQ_CHECK(!ok(), "the error of a result that has none");
-    return std::move(*std::get_if<1>(&state_));
-  }
+  const Error& error() const& { return *std::get_if<1>(&state_); }
+  Error error() && { return std::move(*std::get_if<1>(&state_)); }
   Code code() const { return error().code; }
 
   Result context(std::string_view phrase) && {
@@ -109,15 +103,9 @@ class [[nodiscard]] Result<void> {
   explicit operator bool() const { return ok(); }
   void value() const { SQ_CHECK(ok(), error_->message); }
 
-  const Error& error() const& {
-    SQ_CHECK(!ok(), "the error of a result that has none");
-    return *error_;
-  }
-  Error error() && {
-    SQ_CHECK(!ok(), "the error of a result that has none");
-    return std::move(*error_);
-  }
-  Code code() const { return error().code; }
+  const Error& error() const& { return *error_; }
+  Error error() && { return std::move(*error_); }
+  Code code() const { return error_->code; }
 
   Result context(std::string_view phrase) && {
     if (ok()) return {};
