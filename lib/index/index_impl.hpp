@@ -83,7 +83,12 @@ class Index::Impl {
   // ---- state_root.cpp
   Result<> compute_leaf(Batch& view, GroupId id, std::size_t target, VolumeId volume,
                         std::uint64_t number);
-  void note_rewritten(GroupId id, VolumeId volume, std::uint64_t from, std::uint64_t to);
+
+  // ---- diff_state.cpp
+  void save_sessions(Batch& batch, const format::Operation& mark);
+  void note_rewritten(Batch& batch, const format::Operation& operation, VolumeId volume,
+                      std::uint64_t from, std::uint64_t to);
+  static Result<> erase_meta(Batch& batch, const std::string& prefix);
 
   // ---- segments.cpp
   Result<> add_stripes(Batch& batch, std::span<const format::StripeDescriptor> stripes);

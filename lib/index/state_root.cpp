@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "base/planted.hpp"
 #include "format/store_records.hpp"
 #include "index/index_impl.hpp"
 
@@ -68,14 +67,6 @@ Result<> Index::Impl::compute_leaf(Batch& view, GroupId id, std::size_t target, 
   if (!leaf.empty()) hash = format::state_hash(format::leaf_text(leaf));
   groups[id].roots.tree.set_leaf(volume, number, hash);
   return {};
-}
-
-void Index::Impl::note_rewritten(GroupId id, VolumeId volume, std::uint64_t from,
-                                 std::uint64_t to) {
-  auto& roots = groups[id].roots;
-  if (roots.empty() || from >= to || SQ_PLANTED("root_keeps_rewritten")) return;
-  for (auto number = from / kLeafBytes; number * kLeafBytes < to; ++number)
-    roots.stale.insert({volume, number});
 }
 
 Result<std::optional<StateHash>> Index::state_root_step(GroupId group, Sequence at,

@@ -240,6 +240,7 @@ struct Model {
   struct State {
     BlockMap blocks;
     std::map<std::string, std::string> records;
+    std::map<SessionId, SessionRow> sessions;
     Hash128 chain{};
   };
   State now;
@@ -249,6 +250,10 @@ struct Model {
 
   void apply(const Operation& op) {
     const auto sequence = op.sequence.value;
+    if (const auto* end = std::get_if<SessionEndBody>(&op.body))
+      now.sessions.erase(end->session);
+    else if (op.session != SessionId())
+      now.sessions[op.session].add(op.request);
     if (const auto* body = op.writes()) {
       if (op.type == OperationType::kRewrite) return;
       for (const auto& written : body->extents) {
