@@ -314,7 +314,8 @@ bool DiffDecoder::fits(const DiffHeader& header) {
 
 bool DiffDecoder::fits(const DiffItems& items) {
   if (!move_to(items.again ? 3 : 2)) return false;
-  auto& cursor = items.again ? again_ : cursor_;
+  DiffCursor again;
+  auto& cursor = items.again ? again : cursor_;
   for (const auto& item : items.items) {
     if (DiffCursor{item.volume, item.offset} < cursor) return false;
     cursor = {item.volume, item.offset + item.length};

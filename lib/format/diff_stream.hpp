@@ -162,7 +162,7 @@ class DiffDecoder {
   bool failed_ = false;
   unsigned place_ = 0;  // what was last, in the stream's order
   SnapshotId target_;
-  DiffCursor cursor_, again_;
+  DiffCursor cursor_;
   std::string last_record_;
   SessionId last_session_;
   DiffCounts counts_;

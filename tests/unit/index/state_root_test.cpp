@@ -55,16 +55,7 @@ StateHash plain_tree(Node& node, Sequence at, VolumeId volume) {
   std::map<std::uint64_t, StateHash> level;
   for (std::uint64_t leaf = 0; leaf < kBlocks / kLeafBlocks; ++leaf)
     if (const auto hash = plain_leaf(node, at, volume, leaf)) level[leaf] = *hash;
-  if (level.empty()) return {};
-  for (unsigned height = 1; height <= 11; ++height) {
-    std::map<std::uint64_t, std::vector<std::pair<std::uint8_t, StateHash>>> parents;
-    for (const auto& [number, hash] : level)
-      parents[number / 16].emplace_back(static_cast<std::uint8_t>(number % 16), hash);
-    level.clear();
-    for (const auto& [number, children] : parents)
-      level[number] = state_hash(node_text(height, children));
-  }
-  return level.at(0);
+  return plain_top(std::move(level));
 }
 
 StateHash plain_root(Node& node, Sequence at) {
