@@ -36,6 +36,8 @@ std::optional<Shape> shape_of(MetaKey::Kind kind) {
     case MetaKey::Kind::kSnapshot:
     case MetaKey::Kind::kSession:
     case MetaKey::Kind::kPurge: return Shape{.group = true, .numbers = 1};
+    case MetaKey::Kind::kSessionAt:
+    case MetaKey::Kind::kRewritten:
     case MetaKey::Kind::kWritten: return Shape{.group = true, .numbers = 2};
   }
   return std::nullopt;
@@ -116,6 +118,13 @@ std::string encode(const MetaKey& meta) {
   if (shape->group) put_big(key, meta.group.value);
   if (shape->numbers > 0) put_big(key, meta.first);
   if (shape->numbers > 1) put_big(key, meta.second);
+  return key;
+}
+
+std::string meta_prefix(const MetaKey& meta) {
+  auto key = encode(meta);
+  SQ_CHECK(shape_of(meta.kind)->numbers == 2);
+  key.resize(key.size() - 8);
   return key;
 }
 

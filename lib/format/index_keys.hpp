@@ -56,14 +56,20 @@ struct MetaKey {
     kWritten = 'w',   // group, volume, page -> WrittenPage
     kSession = 'e',   // group, session -> SessionRow
     kPurge = 'p',     // group, volume -> nothing: a purge that was logged and is not finished
+    // group, snapshot, session -> SessionRow as of it; session 0, empty, says that the table is
+    // here
+    kSessionAt = 't',
+    kRewritten = 'r',  // group, volume, leaf of 1 MiB -> sequence of the last rewrite in it
   };
   Kind kind = Kind::kVersion;
   GroupId group;             // the lane's number for kLane
   std::uint64_t first = 0;   // sequence, volume, session
-  std::uint64_t second = 0;  // page
+  std::uint64_t second = 0;  // page, session, leaf
   bool operator==(const MetaKey&) const = default;
 };
 std::string encode(const MetaKey& key);
+// Of all keys that differ in `second` alone.
+std::string meta_prefix(const MetaKey& key);
 Result<MetaKey> decode_meta_key(Bytes key);
 
 // ---- values
@@ -122,6 +128,9 @@ Result<LanePoint> decode_lane_point(Bytes bytes);
 
 ByteVector encode(const WrittenPage& page);
 Result<WrittenPage> decode_written_page(Bytes bytes);
+
+ByteVector encode_rewritten(Sequence last);
+Result<Sequence> decode_rewritten(Bytes bytes);
 
 // What a record was at a snapshot; nothing when it did not exist.
 ByteVector encode_record_history(const std::optional<ByteVector>& value);

@@ -304,6 +304,18 @@ Result<WrittenPage> decode_written_page(Bytes bytes) {
   return finish(in, page, "a page of the written-map");
 }
 
+ByteVector encode_rewritten(Sequence last) {
+  ByteVector bytes;
+  Writer(bytes).put(last);
+  return bytes;
+}
+Result<Sequence> decode_rewritten(Bytes bytes) {
+  Reader in(bytes);
+  Sequence last;
+  in.get(last);
+  return finish(in, last, "a rewritten leaf");
+}
+
 ByteVector encode_record_history(const std::optional<ByteVector>& value) {
   ByteVector bytes;
   Writer out(bytes);

@@ -116,8 +116,9 @@ Result<> Index::Impl::merge_some(Batch& batch, GroupId id, std::size_t entries_m
   SQ_TRY(const auto ranges, merge_ranges(batch, id, hidden, entries_max));
   SQ_TRY(const auto records, merge_records(batch, id, hidden, entries_max - ranges));
   if (ranges + records == entries_max) return {};
-  batch.erase(Family::kMeta,
-              encode(MetaKey{MetaKey::Kind::kSnapshot, id, found->id.sequence.value, 0}));
+  const auto sequence = found->id.sequence.value;
+  batch.erase(Family::kMeta, encode(MetaKey{MetaKey::Kind::kSnapshot, id, sequence, 0}));
+  SQ_TRY(erase_meta(batch, format::meta_prefix({MetaKey::Kind::kSessionAt, id, sequence, 0})));
   snapshots.erase(found);
   return {};
 }

@@ -75,6 +75,8 @@ Result<> Index::Impl::load_row(Bytes key, Bytes value) {
       SQ_TRY(sessions[SessionId(meta.first)], format::decode_session_row(value));
       break;
     }
+    case MetaKey::Kind::kSessionAt:
+    case MetaKey::Kind::kRewritten: break;  // looked up where they lie
     case MetaKey::Kind::kPurge: groups[meta.group].purges.insert(VolumeId(meta.first)); break;
   }
   return {};
@@ -151,6 +153,7 @@ Result<> Index::Impl::apply_one(Batch& batch, const format::Operation& operation
     case OperationType::kVoid: break;
   }
   if (operation.type != OperationType::kSessionEnd) note_request(batch, operation, group);
+  if (operation.type == OperationType::kSnapshotMark) save_sessions(batch, operation);
   group.applied = {operation.sequence, operation.chain};
   return {};
 }

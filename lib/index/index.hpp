@@ -18,6 +18,7 @@
 
 #include "format/index_keys.hpp"
 #include "format/record.hpp"
+#include "format/state_root.hpp"
 #include "index/kv.hpp"
 
 namespace square::index {
@@ -114,6 +115,29 @@ class Index {
   Result<std::vector<Change>> diff(GroupId group, std::optional<Sequence> from,
                                    std::optional<Sequence> to, Cursor cursor,
                                    std::size_t limit) const;
+
+  // ---- what a diff carries beside ranges
+  // Records that changed after `from` (absent: all that `to` has) and up to `to`, each as it is
+  // there, or nothing when it is not; ascending, behind the key `after`, at most `limit`.
+  using RecordChange = std::pair<std::string, std::optional<ByteVector>>;
+  Result<std::vector<RecordChange>> record_changes(GroupId group, std::optional<Sequence> from,
+                                                   Sequence to, std::string_view after,
+                                                   std::size_t limit) const;
+  // The session table as of that snapshot. Errors: kNotFound also when it was not kept with it.
+  Result<std::vector<SessionWindow>> sessions_at(GroupId group, Sequence at) const;
+  // Where leaves of 1 MiB begin in which a rewrite later than `since` changed a mapping, of the
+  // present or of a snapshot; ascending, from the one that has `cursor` in it on, at most `limit`.
+  Result<std::vector<Cursor>> rewritten(GroupId group, Sequence since, Cursor cursor,
+                                        std::size_t limit) const;
+
+  // ---- state root
+  // Of that snapshot, with what rewrites have done to it since; nothing while more than
+  // `leaves_max` leaves are left to compute: ask again. Going to a later snapshot costs what
+  // changed since the last one that was asked for; to an earlier one, or after a start, all that is
+  // mapped. Errors: kNotFound for a snapshot that is not held, kCorrupt for a volume's record that
+  // cannot be read, as lookup().
+  Result<std::optional<format::StateHash>> state_root_step(GroupId group, Sequence at,
+                                                           std::size_t leaves_max);
 
   // ---- background work, restartable, in bounded steps; true when more is left that can be done
   // now

@@ -11,6 +11,7 @@
 
 #include "index/batch.hpp"
 #include "index/index.hpp"
+#include "index/state_tree.hpp"
 #include "index/written_map.hpp"
 
 namespace square::index {
@@ -21,6 +22,7 @@ struct GroupState {
   std::map<VolumeId, WrittenMap> written;
   std::map<SessionId, format::SessionRow> sessions;
   std::set<VolumeId> purges;  // logged, not finished
+  StateRoots roots;           // a cache: empty after a start
 };
 
 class Index::Impl {
@@ -77,6 +79,16 @@ class Index::Impl {
   Result<std::optional<ByteVector>> record_at(Batch& view, GroupId id, std::string_view key,
                                               std::size_t first);
   Result<bool> named_somewhere(Batch& view, GroupId id, VolumeId volume);
+
+  // ---- state_root.cpp
+  Result<> compute_leaf(Batch& view, GroupId id, std::size_t target, VolumeId volume,
+                        std::uint64_t number);
+
+  // ---- diff_state.cpp
+  void save_sessions(Batch& batch, const format::Operation& mark);
+  void note_rewritten(Batch& batch, const format::Operation& operation, VolumeId volume,
+                      std::uint64_t from, std::uint64_t to);
+  static Result<> erase_meta(Batch& batch, const std::string& prefix);
 
   // ---- segments.cpp
   Result<> add_stripes(Batch& batch, std::span<const format::StripeDescriptor> stripes);

@@ -144,6 +144,7 @@ Result<> Index::Impl::rewrite(Batch& batch, const format::Operation& operation) 
         const auto part = clip(range, extent.offset, end);
         SQ_TRY(batch.replace(table, part.offset, part.end(),
                              mapping_of(extent.extent, part.offset - extent.offset)));
+        note_rewritten(batch, operation, body.volume, part.offset, part.end());
       }
     }
   }
@@ -232,6 +233,9 @@ Result<> Index::Impl::purge_some(Batch& batch, GroupId id, VolumeId volume, std:
   more = false;
   group.written.erase(volume);
   group.purges.erase(volume);
+  group.roots.tree.forget(volume);
+  SQ_TRY(erase_meta(batch,
+                    format::meta_prefix({format::MetaKey::Kind::kRewritten, id, volume.value, 0})));
   batch.erase(Family::kMeta,
               encode(format::MetaKey{format::MetaKey::Kind::kPurge, id, volume.value, 0}));
   return {};

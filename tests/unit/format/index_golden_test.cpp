@@ -93,6 +93,11 @@ TEST_CASE("the index's keys and values are the golden bytes") {
   check("stripe_key", as_bytes(stripe_key(SegmentId(17), {3, 9}, 256)));
   check("record_history_key", as_bytes(record_history_key(GroupId(1), Sequence(1000), "name/a")));
   check("written_key", as_bytes(encode(MetaKey{MetaKey::Kind::kWritten, GroupId(1), 5, 2})));
+  check("session_at_key",
+        as_bytes(encode(MetaKey{MetaKey::Kind::kSessionAt, GroupId(1), 1000, 9})));
+  check("rewritten_key", as_bytes(encode(MetaKey{MetaKey::Kind::kRewritten, GroupId(1), 5, 2})));
+  check("rewritten", encode_rewritten(Sequence(1000)));
+  CHECK(*decode_rewritten(encode_rewritten(Sequence(1000))) == Sequence(1000));
   check("lane_key", as_bytes(encode(MetaKey{MetaKey::Kind::kLane, GroupId(2), 0, 0})));
 }
 

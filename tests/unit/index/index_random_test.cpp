@@ -15,7 +15,10 @@ constexpr std::uint64_t kBlocks = 200;  // of each volume: a dozen units of the 
 
 class World {
  public:
-  explicit World(unsigned seed) : random_(seed), a_(seed * 2 + 1), b_(seed * 2 + 2) { create(); }
+  explicit World(unsigned seed) : random_(seed), a_(seed * 2 + 1), b_(seed * 2 + 2) {
+    create();
+    note();
+  }
 
   void run(int rounds) {
     for (int round = 0; round < rounds; ++round) {
@@ -56,7 +59,18 @@ class World {
       case 9: rewrite(); break;
       case 10: log_.add(OperationType::kVoid, EmptyBody{}); break;
       case 11: replace_volume(); break;
+      case 12: {
+        const SessionId gone(1 + below(4));
+        log_.add(OperationType::kSessionEnd, SessionEndBody{gone});
+        break;
+      }
       default: write(); break;
+    }
+    if (modelled_ < log_.operations.size() && below(2) == 0) {
+      auto& op = log_.operations.back();
+      op.session = SessionId(1 + below(4));
+      op.request =
+          op.session.value == 1 ? RequestNumber(op.sequence.value) : RequestNumber(below(3000));
     }
     note();
   }
@@ -174,6 +188,11 @@ class World {
     for (const auto& [key, value] : must(node.index->records(kGroup, "", at)))
       records[key] = std::string(as_text(value));
     demand(records == state.records, "records");
+    std::map<SessionId, SessionRow> sessions;
+    for (const auto& window :
+         at ? must(node.index->sessions_at(kGroup, *at)) : node.index->sessions(kGroup))
+      sessions[window.session] = window.requests;
+    demand(sessions == state.sessions, "sessions");
     BlockMap blocks;
     for (std::uint64_t v = 1; v <= volume_count_; ++v) {
       if (!records.contains(volume_record(VolumeId(v)))) continue;
@@ -218,8 +237,29 @@ class World {
         if (from) check_touched(change, *from, to);
       }
     }
-    Model::State got{blocks, target.records};
+    if (to) compare_record_changes(from, *to);
+    Model::State got{blocks, target.records, {}};
     demand(of_named(got) == of_named(target), "content after a diff");
+  }
+  void compare_record_changes(std::optional<Sequence> from, Sequence to) {
+    auto records = from ? model_.snapshots.at(*from).records : std::map<std::string, std::string>();
+    std::string last;
+    while (true) {
+      auto& source = below(2) == 0 ? a_ : b_;
+      const auto limit = 1 + below(4);
+      const auto changes = must(source.index->record_changes(kGroup, from, to, last, limit));
+      demand(changes.size() <= limit, "limit of changed records");
+      if (changes.empty()) break;
+      for (const auto& [key, value] : changes) {
+        demand(key > last, "order of changed records");
+        last = key;
+        if (value)
+          records[key] = std::string(as_text(*value));
+        else
+          records.erase(key);
+      }
+    }
+    demand(records == model_.snapshots.at(to).records, "records after a diff");
   }
   // A diff costs what changed: it names nothing else.
   void check_touched(const Change& change, Sequence from, std::optional<Sequence> to) {

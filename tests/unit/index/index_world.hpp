@@ -231,6 +231,20 @@ class Node {
   std::uint32_t segments = 0, generations = 0, stripes_left = 0, stripe_block = 0;
 };
 
+// The top of a state tree, level by level from all its leaves.
+inline StateHash plain_top(std::map<std::uint64_t, StateHash> level) {
+  if (level.empty()) return {};
+  for (unsigned height = 1; height <= 11; ++height) {
+    std::map<std::uint64_t, std::vector<std::pair<std::uint8_t, StateHash>>> parents;
+    for (const auto& [number, hash] : level)
+      parents[number / 16].emplace_back(static_cast<std::uint8_t>(number % 16), hash);
+    level.clear();
+    for (const auto& [number, children] : parents)
+      level[number] = state_hash(node_text(height, children));
+  }
+  return level.at(0);
+}
+
 // "1:2" is block 2 of what extent 1 was written as; rewrites keep it.
 using Token = std::pair<std::uint64_t, std::uint64_t>;
 using BlockMap = std::map<std::pair<VolumeId, std::uint64_t>, Token>;  // no entry: zeros
@@ -240,6 +254,7 @@ struct Model {
   struct State {
     BlockMap blocks;
     std::map<std::string, std::string> records;
+    std::map<SessionId, SessionRow> sessions;
     Hash128 chain{};
   };
   State now;
@@ -249,6 +264,10 @@ struct Model {
 
   void apply(const Operation& op) {
     const auto sequence = op.sequence.value;
+    if (const auto* end = std::get_if<SessionEndBody>(&op.body))
+      now.sessions.erase(end->session);
+    else if (op.session != SessionId())
+      now.sessions[op.session].add(op.request);
     if (const auto* body = op.writes()) {
       if (op.type == OperationType::kRewrite) return;
       for (const auto& written : body->extents) {

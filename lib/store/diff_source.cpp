@@ -1,0 +1,238 @@
+#include "store/diff_source.hpp"
+
+#include <algorithm>
+
+#include "base/planted.hpp"
+
+namespace square::store {
+
+using format::DiffCursor;
+using format::DiffItem;
+using format::DiffItems;
+using format::DiffPiece;
+using format::kLeafBytes;
+
+namespace {
+
+constexpr std::size_t kItemsAtOnce = 512;
+constexpr std::size_t kStoredBytesAtOnce = 1u << 20;  // of a piece; one extent may be longer
+constexpr std::size_t kRecordsAtOnce = 32;            // of at most 64 KiB
+constexpr std::size_t kSessionsAtOnce = 4096;
+constexpr std::size_t kLeavesAtOnce = 256;
+constexpr int kReadAttempts = 8;
+
+DiffItem item_of(VolumeId volume, const index::Piece& piece) {
+  return {volume, piece.offset, piece.length, *piece.mapping};
+}
+
+}  // namespace
+
+DiffSource::DiffSource(env::Loop& loop, index::Index& index, ReadStored read,
+                       format::DiffHeader wanted)
+    : loop_(loop), index_(index), read_(std::move(read)), wanted_(std::move(wanted)) {}
+
+Result<> DiffSource::check_end(const format::SnapshotId& id) const {
+  for (const auto& held : index_.snapshots(wanted_.group)) {
+    if (held.id == id) return {};
+    if (held.id.sequence == id.sequence && SQ_PLANTED("snapshot_by_number")) return {};
+  }
+  return Error{Code::kNotFound,
+               "this snapshot is not held here: sequence " + std::to_string(id.sequence.value)};
+}
+
+Async<std::optional<DiffPiece>> DiffSource::next() {
+  if (stage_ == Stage::kOver) co_return std::optional<DiffPiece>();
+  auto made = co_await piece();
+  if (!made.ok()) stage_ = Stage::kOver;
+  co_return made;
+}
+
+Async<std::optional<DiffPiece>> DiffSource::piece() {
+  if (stage_ == Stage::kHeader) {
+    if (wanted_.base) SQ_CO_TRY(check_end(wanted_.base->snapshot));
+    SQ_CO_TRY(check_end(wanted_.target));
+    pass_began_ = index_.applied(wanted_.group).sequence;
+    // What another source has sent may have been rewritten at any time since.
+    again_since_ = wanted_.cursor == DiffCursor{} ? pass_began_ : wanted_.target.sequence;
+    cursor_ = {wanted_.cursor.volume, wanted_.cursor.offset};
+    stage_ = Stage::kItems;
+    co_return DiffPiece(wanted_);
+  }
+  if (stage_ == Stage::kItems) {
+    SQ_CO_TRY(auto made, co_await items(false));
+    if (made) co_return DiffPiece(std::move(*made));
+    stage_ = Stage::kAgain;
+    cursor_ = {};
+    sent_.clear();
+  }
+  while (stage_ == Stage::kAgain) {
+    if (cursor_.volume == VolumeId() && cursor_.offset == 0)
+      pass_began_ = index_.applied(wanted_.group).sequence;
+    SQ_CO_TRY(auto made, co_await items(true));
+    if (made) co_return DiffPiece(std::move(*made));
+    again_since_ = pass_began_;
+    cursor_ = {};
+    sent_.clear();
+    SQ_CO_TRY(const bool taken, co_await take_root());
+    if (taken) stage_ = Stage::kRecords;
+  }
+  if (stage_ == Stage::kRecords) {
+    SQ_CO_TRY(auto made, records());
+    if (!made.records.empty()) co_return DiffPiece(std::move(made));
+    SQ_CO_TRY(sessions_, index_.sessions_at(wanted_.group, wanted_.target.sequence));
+    stage_ = Stage::kSessions;
+  }
+  if (stage_ == Stage::kSessions) {
+    if (next_session_ < sessions_.size()) co_return DiffPiece(sessions());
+    stage_ = Stage::kSnapshots;
+  }
+  if (stage_ == Stage::kSnapshots) {
+    stage_ = Stage::kEnd;
+    co_return DiffPiece(snapshots_);
+  }
+  stage_ = Stage::kOver;
+  co_return DiffPiece(end_);
+}
+
+// ---- items
+
+// What the leaf at or behind the cursor shows that was rewritten after `since`; `leaf` is where it
+// begins, or nothing.
+Result<DiffSource::Items> DiffSource::rewritten(Sequence since, std::optional<Cursor>& leaf) {
+  SQ_TRY(const auto leaves, index_.rewritten(wanted_.group, since, cursor_, 1));
+  leaf.reset();
+  Items found;
+  if (leaves.empty()) return found;
+  leaf = leaves[0];
+  auto from = leaf->offset;
+  if (leaf->volume == cursor_.volume) from = std::max(from, cursor_.offset);
+  SQ_TRY(const auto pieces,
+         index_.lookup(wanted_.group, leaf->volume, from, leaf->offset + kLeafBytes - from,
+                       wanted_.target.sequence));
+  for (const auto& piece : pieces)
+    if (piece.mapping) found.push_back(item_of(leaf->volume, piece));
+  return found;
+}
+
+// Ranges that changed, and leaves in which something was rewritten that the base does not have yet.
+Result<DiffSource::Items> DiffSource::changed() {
+  std::optional<Sequence> from;
+  if (wanted_.base) from = wanted_.base->snapshot.sequence;
+  while (true) {
+    SQ_TRY(const auto changes,
+           index_.diff(wanted_.group, from, wanted_.target.sequence, cursor_, kItemsAtOnce));
+    std::optional<Cursor> leaf;
+    Items in_leaf, found;
+    if (wanted_.base) {
+      SQ_TRY(in_leaf, rewritten(wanted_.base->rewrites_from, leaf));
+    }
+    for (const auto& [volume, piece] : changes) {
+      auto item = item_of(volume, piece);
+      if (leaf && std::pair(volume, piece.offset) >= std::pair(leaf->volume, leaf->offset)) break;
+      if (leaf && leaf->volume == volume)
+        item.length = std::min(item.length, leaf->offset - item.offset);
+      found.push_back(std::move(item));
+    }
+    if (!found.empty() || !leaf) return found;
+    if (!in_leaf.empty()) return in_leaf;
+    cursor_ = {leaf->volume, leaf->offset + kLeafBytes};
+  }
+}
+
+Result<DiffSource::Items> DiffSource::rewritten_again() {
+  while (true) {
+    std::optional<Cursor> leaf;
+    SQ_TRY(auto found, rewritten(again_since_, leaf));
+    if (SQ_PLANTED("diff_skips_again")) return Items();
+    if (!found.empty() || !leaf) return found;
+    cursor_ = {leaf->volume, leaf->offset + kLeafBytes};
+  }
+}
+
+bool DiffSource::must_come_along(const format::ExtentId& id) const {
+  return !wanted_.base || id.sequence > wanted_.base->snapshot.sequence;
+}
+
+Async<> DiffSource::add(const DiffItem& item, DiffItems& out) {
+  auto unplaced = item;
+  auto& extent = unplaced.mapping.extent;
+  extent.place = {};
+  if (!item.mapping.hole && must_come_along(extent.id) && !sent_.contains(extent.id)) {
+    SQ_CO_TRY(const auto stored, co_await read_(item.mapping.extent));
+    const auto home = item.offset - item.mapping.extent_offset;
+    const auto bytes = stored.bytes();
+    out.extents.push_back({item.volume, home, extent, {bytes.begin(), bytes.end()}});
+    sent_[extent.id] = {item.volume, home + extent.plain_bytes};
+    sent_bytes_ += bytes.size();
+  }
+  out.items.push_back(std::move(unplaced));
+  cursor_ = {item.volume, item.offset + item.length};
+  co_return {};
+}
+
+// An extent that moves while its place is read: what there is so far is a piece, or it is looked up
+// again.
+Async<std::optional<DiffItems>> DiffSource::items(bool again) {
+  std::erase_if(sent_, [&](const auto& one) {
+    return one.second <= DiffCursor{cursor_.volume, cursor_.offset};
+  });
+  DiffItems out;
+  out.again = again;
+  sent_bytes_ = 0;
+  for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
+    SQ_CO_TRY(const auto listed, again ? rewritten_again() : changed());
+    if (listed.empty()) co_return std::optional<DiffItems>();
+    Result<> added;
+    for (const auto& item : listed) {
+      added = co_await add(item, out);
+      if (!added.ok() || sent_bytes_ >= kStoredBytesAtOnce) break;
+    }
+    if (!added.ok() && added.code() != Code::kNotFound) co_return added.error();
+    if (out.items.empty()) continue;
+    end_.counts.items += out.items.size();
+    end_.counts.extents += out.extents.size();
+    co_return std::optional(std::move(out));
+  }
+  co_return Error{Code::kUnavailable, "diff: an extent moved each time that it was read"};
+}
+
+// ---- what is as of one moment
+
+Async<bool> DiffSource::take_root() {
+  while (true) {
+    SQ_CO_TRY(const auto root,
+              index_.state_root_step(wanted_.group, wanted_.target.sequence, kLeavesAtOnce));
+    if (root) {
+      SQ_CO_TRY(const auto later, index_.rewritten(wanted_.group, again_since_, {}, 1));
+      if (!later.empty()) co_return false;
+      end_.root = *root;
+      end_.rewrites = index_.applied(wanted_.group).sequence;
+      for (const auto& held : index_.snapshots(wanted_.group))
+        snapshots_.snapshots.push_back({held.id, held.wall_ns});
+      co_return true;
+    }
+    co_await env::yield(loop_);
+  }
+}
+
+Result<format::DiffRecords> DiffSource::records() {
+  std::optional<Sequence> from;
+  if (wanted_.base) from = wanted_.base->snapshot.sequence;
+  SQ_TRY(auto changes, index_.record_changes(wanted_.group, from, wanted_.target.sequence,
+                                             last_record_, kRecordsAtOnce));
+  format::DiffRecords out;
+  for (auto& [key, value] : changes) out.records.push_back({key, std::move(value)});
+  if (!out.records.empty()) last_record_ = out.records.back().key;
+  end_.counts.records += out.records.size();
+  return out;
+}
+
+format::DiffSessions DiffSource::sessions() {
+  format::DiffSessions out;
+  for (; next_session_ < sessions_.size() && out.sessions.size() < kSessionsAtOnce; ++next_session_)
+    out.sessions.push_back({sessions_[next_session_].session, sessions_[next_session_].requests});
+  end_.counts.sessions += out.sessions.size();
+  return out;
+}
+
+}  // namespace square::store
