@@ -10,8 +10,6 @@ using format::OperationType;
 namespace {
 
 constexpr std::uint64_t kHoleBytesMax = 256ull << 20;  // bounds one batch of the index
-constexpr std::uint64_t kReserveSegments = 2;
-constexpr std::uint64_t kReservePercent = 2;
 
 std::uint64_t round_down(std::uint64_t value) { return value / kBlockBytes * kBlockBytes; }
 
@@ -50,18 +48,6 @@ std::vector<BlockContent> extents_of(const BlockContent& content, std::uint32_t 
 Result<> Group::check_range(VolumeId volume, std::uint64_t offset, std::uint64_t length) const {
   SQ_TRY(const auto record, record_of(volume, std::nullopt));
   return check_range_within(record.size_bytes, offset, length);
-}
-
-// Client writes are refused first, so that destage, cleaning, drops and recovery always find room.
-Result<> Group::check_room(std::uint64_t bytes) const {
-  const auto room = core_.pool->room();
-  const auto reserve =
-      std::max(room.segment_bytes * kReserveSegments, room.capacity_bytes / 100 * kReservePercent);
-  const auto promised = core_.write_buffer.used() + bytes;
-  if (promised + promised / 8 + reserve <= room.free_fresh_bytes) return {};
-  return Error{Code::kNoSpace, "the pool is full: " + std::to_string(room.free_fresh_bytes >> 20) +
-                                   " MiB are left, and are kept for what is accepted already; "
-                                   "delete volumes or snapshots, or add disks"};
 }
 
 // Runs `function` once for a request, however often it is sent. The table is asked before anything
@@ -146,12 +132,13 @@ Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId req
   job.request = request;
   job.frame_shift = core_.options.frame_shift;
   for (auto& extent : extents_of(content, record.extent_bytes)) job.add(std::move(extent));
-  SQ_CO_TRY(check_room(job.stored_bytes));
   SQ_CO_TRY(core_.check_journal());
+  SQ_CO_TRY(co_await core_.room.enter(job.stored_bytes, [this] { core_.work.set(); }));
   if (!core_.write_buffer.try_acquire(job.stored_bytes)) {
     core_.work.set();
     co_await core_.write_buffer.acquire(job.stored_bytes);
   }
+  core_.room.entered(job.stored_bytes);
   SQ_CO_TRY(co_await seal_and_log(std::move(job)));
   ++core_.stats.writes;
   core_.stats.written_bytes += content.data.size();
