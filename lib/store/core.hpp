@@ -63,8 +63,12 @@ struct Core {
   }
   // Writers wait first, so that destage, cleaning, drops and recovery always find room.
   bool has_room(std::uint64_t bytes, RoomFor who) const {
+    return fits(write_buffer.used() + room.promised() + bytes, who);
+  }
+  // For what holds write buffer already. A promise may be old: packing has cost more meanwhile.
+  bool still_has_room(RoomFor who) const { return fits(write_buffer.used(), who); }
+  bool fits(std::uint64_t promised, RoomFor who) const {
     const auto in_pool = pool->room();
-    const auto promised = write_buffer.used() + room.promised() + bytes;
     return promised + promised / 8 + room_reserve_bytes(in_pool, who) <= in_pool.free_fresh_bytes;
   }
   Error full(const std::string& why) const {

@@ -168,6 +168,7 @@ class Group {
   // index has taken. Errors: kNotFound.
   Result<format::VolumeRecord> record_of(VolumeId volume, std::optional<Sequence> at) const;
   Result<> check_range(VolumeId volume, std::uint64_t offset, std::uint64_t length) const;
+  Async<> take_room(std::uint64_t bytes);
   Async<> write_locked(VolumeId volume, std::uint64_t offset, Buffer data,
                        std::vector<std::uint64_t> ingest, RequestId request);
   Async<BlockContent> whole_blocks(VolumeId volume, std::uint64_t offset, Buffer data,

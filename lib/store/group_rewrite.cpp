@@ -127,6 +127,10 @@ Async<> Group::rewrite_for_room(RewritePlan plan) {
     core_.work.set();
     co_await core_.write_buffer.acquire(job.stored_bytes);
   }
+  if (!core_.still_has_room(RoomFor::kRewriting)) {
+    core_.write_buffer.release(job.stored_bytes);
+    co_return core_.full("there is none left to seal anew what is visible of old extents");
+  }
   const auto bytes = job.content_bytes;
   SQ_CO_TRY(co_await seal_and_log(std::move(job)));
   core_.stats.rewritten_bytes += bytes;

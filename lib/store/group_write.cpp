@@ -1,4 +1,5 @@
 // Writing: from a client's bytes to sealed extents in the log.
+#include "base/probe.hpp"
 #include "codec/checksum.hpp"
 #include "store/request_checks.hpp"
 #include "store/seal_job.hpp"
@@ -124,6 +125,25 @@ Async<BlockContent> Group::whole_blocks(VolumeId volume, std::uint64_t offset, B
   co_return whole;
 }
 
+// Room in the pool, and of the write buffer.
+Async<> Group::take_room(std::uint64_t bytes) {
+  const auto began = core_.env.loop.now();
+  const auto tell = [this] { core_.work.set(); };
+  for (bool again = false;; again = true) {
+    SQ_CO_TRY(co_await core_.room.enter(bytes, tell, again ? std::optional(began) : std::nullopt));
+    if (!core_.write_buffer.try_acquire(bytes)) {
+      core_.work.set();
+      co_await core_.write_buffer.acquire(bytes);
+    }
+    core_.room.entered(bytes);
+    const auto alive = core_.alive();
+    if (alive.ok() && core_.still_has_room(RoomFor::kClients)) co_return {};
+    SQ_PROBE("room that was promised was gone");
+    core_.write_buffer.release(bytes);
+    SQ_CO_TRY(alive);
+  }
+}
+
 Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId request) {
   SQ_CO_TRY(const auto record, record_of(volume, std::nullopt));
   SealJob job;
@@ -133,12 +153,7 @@ Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId req
   job.frame_shift = core_.options.frame_shift;
   for (auto& extent : extents_of(content, record.extent_bytes)) job.add(std::move(extent));
   SQ_CO_TRY(core_.check_journal());
-  SQ_CO_TRY(co_await core_.room.enter(job.stored_bytes, [this] { core_.work.set(); }));
-  if (!core_.write_buffer.try_acquire(job.stored_bytes)) {
-    core_.work.set();
-    co_await core_.write_buffer.acquire(job.stored_bytes);
-  }
-  core_.room.entered(job.stored_bytes);
+  SQ_CO_TRY(co_await take_room(job.stored_bytes));
   SQ_CO_TRY(co_await seal_and_log(std::move(job)));
   ++core_.stats.writes;
   core_.stats.written_bytes += content.data.size();

@@ -4,15 +4,16 @@
 
 namespace square::store {
 
-Async<> RoomGate::enter(std::uint64_t bytes, const std::function<void()>& on_wait) {
+Async<> RoomGate::enter(std::uint64_t bytes, const std::function<void()>& on_wait,
+                        std::optional<env::BootTime> since) {
   if (closed_) co_return *closed_;
-  if (waiting_.empty() && fits_(bytes)) {
+  if ((since || waiting_.empty()) && fits_(bytes)) {
     promised_ += bytes;
     co_return {};
   }
   SQ_PROBE("a writer waits for room");
-  const auto mine = std::make_shared<Waiting>(loop_, bytes);
-  waiting_.push_back(mine);
+  const auto mine = std::make_shared<Waiting>(loop_, bytes, since.value_or(loop_.now()));
+  waiting_.insert(since ? waiting_.begin() : waiting_.end(), mine);
   on_wait();
   co_await mine->ended.wait();
   co_return mine->result;
@@ -39,7 +40,8 @@ void RoomGate::refuse_unfit(const Error& error) {
 }
 
 void RoomGate::refuse_since(env::BootTime then, const Error& error) {
-  while (!waiting_.empty() && waiting_.front()->since <= then) end(waiting_.begin(), error);
+  for (auto place = waiting_.begin(); place != waiting_.end();)
+    place = (*place)->since <= then ? end(place, error) : std::next(place);
 }
 
 void RoomGate::close(const Error& error) {

@@ -9,6 +9,8 @@
 
 #include <functional>
 #include <list>
+#include <memory>
+#include <optional>
 
 #include "base/result.hpp"
 #include "env/sync.hpp"
@@ -24,8 +26,10 @@ class RoomGate {
   void set_fits(Fits fits) { fits_ = std::move(fits); }
 
   // Ok: the bytes are promised until entered() is called for them. `on_wait` is called when it has
-  // to wait. Errors: what refuse...() or close() gave.
-  Async<> enter(std::uint64_t bytes, const std::function<void()>& on_wait);
+  // to wait. Whoever has been here before says since when he waits, and is the next. Errors: what
+  // refuse...() or close() gave.
+  Async<> enter(std::uint64_t bytes, const std::function<void()>& on_wait,
+                std::optional<env::BootTime> since = std::nullopt);
   void entered(std::uint64_t bytes) { promised_ -= bytes; }
 
   std::uint64_t promised() const { return promised_; }
@@ -42,7 +46,8 @@ class RoomGate {
 
  private:
   struct Waiting {
-    Waiting(env::Loop& loop, std::uint64_t size) : bytes(size), since(loop.now()), ended(loop) {}
+    Waiting(env::Loop& loop, std::uint64_t size, env::BootTime from)
+        : bytes(size), since(from), ended(loop) {}
     std::uint64_t bytes;
     env::BootTime since;
     env::Event ended;
