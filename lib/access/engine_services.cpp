@@ -158,6 +158,7 @@ std::vector<Counter> EngineControl::counters() {
       {"square_write_buffer_bytes", d(s.write_buffer_bytes)},
       {"square_write_buffer_max_bytes", d(s.write_buffer_bytes_max)},
       {"square_write_buffer_waiting", d(s.write_buffer_waiting)},
+      {"square_room_waiting", d(s.room_waiting)},
       {"square_index_memory_bytes", d(s.index_memory_bytes)},
       {"square_journal_batches_in_flight", in_flight(Activity::kJournal)},
       {"square_destages_in_flight", in_flight(Activity::kDestage)},

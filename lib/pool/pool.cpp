@@ -33,6 +33,10 @@ PoolRoom Pool::room() const {
   PoolRoom room;
   room.segments = segments.size();
   room.segments_free = segments.count(SegmentTable::State::kFree);
+  room.segments_kept = segments.reserve(StripeClass::kFresh);
+  room.segments_released = segments.released_waiting();
+  room.segments_leaving = segments.count(SegmentTable::State::kReleased) - room.segments_released +
+                          segments.count(SegmentTable::State::kDiscarding);
   room.capacity_bytes = geometry().k * chunk_bytes * room.segments;
   room.segment_bytes = stripe_bytes_min() / kBlockBytes * chunk_bytes;
   room.free_fresh_bytes = room.segment_bytes * segments.free_for(StripeClass::kFresh);
@@ -40,6 +44,10 @@ PoolRoom Pool::room() const {
 }
 
 std::vector<DiskStatus> Pool::disks() const { return impl_->disks(); }
+
+std::uint64_t Pool::stripe_bytes_left(StripeClass kind) const {
+  return impl_->segments->left_bytes(kind);
+}
 
 // ---- journal areas
 
@@ -208,6 +216,10 @@ void Pool::release_segment(SegmentId segment) {
   impl_->stripes.segment_released(segment);
   impl_->segments->release(segment);
   impl_->summaries.forget(segment);
+}
+
+void Pool::on_segment_freed(std::function<void()> freed) {
+  impl_->on_segment_freed = std::move(freed);
 }
 
 // ---- segment summaries, and losses

@@ -107,7 +107,10 @@ struct PoolStatus {
 // thousand.
 struct PoolRoom {
   std::uint32_t segments = 0, segments_free = 0;
-  std::uint64_t capacity_bytes = 0;  // as in PoolStatus
+  std::uint32_t segments_kept = 0;      // of the free ones, those that kFresh may not take
+  std::uint32_t segments_released = 0;  // free after the next checkpoint
+  std::uint32_t segments_leaving = 0;   // free as soon as readers and discards have ended
+  std::uint64_t capacity_bytes = 0;     // as in PoolStatus
   // With members missing, stripes are narrower and a segment holds less: as it is now.
   std::uint64_t segment_bytes = 0;     // data bytes in one
   std::uint64_t free_fresh_bytes = 0;  // data bytes in the free ones that kFresh may take
@@ -234,6 +237,8 @@ class Pool : public journal::JournalDisks {
   // Data bytes in one stripe of the largest size; and with the fewest blocks per strip.
   std::uint64_t stripe_bytes_max() const;
   std::uint64_t stripe_bytes_min() const;
+  // And those that one more could still put into the open segment of that class.
+  std::uint64_t stripe_bytes_left(StripeClass kind) const;
 
   using Verify = std::function<bool(Bytes)>;
   // Reads `size` bytes at `place`. The fast path reads only the strips that hold them; when a
@@ -269,6 +274,8 @@ class Pool : public journal::JournalDisks {
   // discarded and reused after the next write_checkpoint that starts from now, and after its
   // readers are gone.
   void release_segment(SegmentId segment);
+  // Told each time that a segment has become free.
+  void on_segment_freed(std::function<void()> freed);
 
   // ---- segment summaries (docs/formats/segment.md)
   // Written by the pool itself once a data segment is closed and the index has all of it.

@@ -101,6 +101,7 @@ Task<void> Pool::Impl::discard(SegmentId id) {
   for (const auto& disk : disks)
     co_await disk->discard(chunk_offset(geometry, id), geometry.chunk_bytes);
   segments->discarded(id);
+  if (on_segment_freed) on_segment_freed();
 }
 
 void Pool::Impl::summarize() {

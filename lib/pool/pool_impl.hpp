@@ -70,6 +70,7 @@ class Pool::Impl {
   std::shared_ptr<CallGate> gate;
   std::uint64_t journal_bytes_written = 0;
   std::function<void(Slot)> on_slot_joined;
+  std::function<void()> on_segment_freed;
 
  private:
   Task<void> tell_labels();

@@ -197,6 +197,14 @@ std::uint32_t SegmentTable::blocks_left(const Segment& segment, std::size_t item
   return left > kept ? left - kept : 0;
 }
 
+std::uint64_t SegmentTable::left_bytes(StripeClass kind) const {
+  const auto& open = open_[static_cast<std::size_t>(kind)];
+  if (!open) return 0;
+  const auto& segment = at(*open);
+  const auto items_max = std::size_t{chunk_blocks_ - segment.next_block} * segment.k;
+  return std::uint64_t{blocks_left(segment, items_max)} * segment.k * kBlockBytes;
+}
+
 std::optional<SegmentTable::Range> SegmentTable::append(SegmentId id,
                                                         std::span<const std::uint32_t> item_bytes) {
   auto& segment = use(id);
@@ -277,6 +285,11 @@ void SegmentTable::checkpoint_done(std::uint64_t number) {
     use(id).passed = true;
     discard_if_unread(id);
   }
+}
+
+std::uint32_t SegmentTable::released_waiting() const {
+  return static_cast<std::uint32_t>(
+      std::ranges::count_if(released_, [this](SegmentId id) { return !at(id).passed; }));
 }
 
 void SegmentTable::discard_if_unread(SegmentId id) {

@@ -86,6 +86,8 @@ class SegmentTable {
   // Errors: kNoSpace, kInvalid (more than an empty segment holds), kUnavailable (no live slot).
   Result<Range> allocate(StripeClass kind, const std::vector<Slot>& live_slots,
                          std::span<const std::uint32_t> item_bytes);
+  // Data bytes that one more stripe could still put into the open segment of that class.
+  std::uint64_t left_bytes(StripeClass kind) const;
   void close(SegmentId id);
   // Told of each data segment to which nothing will be appended any more.
   std::function<void(SegmentId)> on_closed;
@@ -112,6 +114,8 @@ class SegmentTable {
   // Told of each segment to discard; answer with discarded().
   std::function<void(SegmentId)> on_discard;
   void discarded(SegmentId id);
+  // Released, and waiting for a checkpoint.
+  std::uint32_t released_waiting() const;
 
   // While one lives, the segment stays as it is.
   class Reader {

@@ -23,6 +23,7 @@ Engine::Impl::Impl(env::Env env, EngineOptions options, index::KvFactory& index_
       with_local_index_(with_local_index),
       idle_(env.loop),
       chore_(env.loop),
+      trim_wanted_(env.loop),
       checkpoint_mutex_(env.loop),
       scope_(env.loop) {
   core_.on_failed = [this] {
@@ -35,11 +36,15 @@ void Engine::Impl::start_background() {
   arm_tick();
   scope_.spawn(background());
   scope_.spawn(chores());
+  scope_.spawn(trims());
 }
 
 void Engine::Impl::arm_tick() {
   timer_ = core_.env.loop.add_timer(core_.env.loop.now() + kTick, [this] {
     tick_ = true;
+    look_again();
+    core_.room.refuse_since(core_.env.loop.now() - core_.options.room_wait_max,
+                            core_.full("cleaning has not made room in time"));
     core_.work.set();
     chore_.set();
     if (!stopping_) arm_tick();
@@ -52,7 +57,8 @@ bool Engine::Impl::should_destage(const Group& group) const {
   if (unplaced == 0) return false;
   const auto& buffer = core_.write_buffer;
   return tick_ || want_checkpoint_ || unplaced >= core_.pool->stripe_bytes_max() ||
-         buffer.waiting() > 0 || buffer.used() > buffer.total() / 2 || ring_is_tight();
+         buffer.waiting() > 0 || core_.room.waiting() > 0 || buffer.used() > buffer.total() / 2 ||
+         ring_is_tight();
 }
 
 bool Engine::Impl::ring_is_tight() const {
@@ -73,7 +79,8 @@ bool Engine::Impl::should_checkpoint() const {
 
 Task<void> Engine::Impl::background() {
   int failed_rounds = 0;
-  while (!stopping_ && !core_.failed) {
+  // Requests under way at the end may wait for it.
+  while ((!stopping_ || visits_ > 0) && !core_.failed) {
     core_.work.reset();
     const auto more = co_await background_round();
     // Room, and members, may come back: at the next tick it is tried again.
@@ -86,11 +93,26 @@ Task<void> Engine::Impl::background() {
       break;
     }
     if (failed || (more.ok() && *more)) {
+      core_.room.let_in();
       co_await env::yield(core_.env.loop);
       continue;
     }
-    if (!stopping_ && !core_.failed) co_await core_.work.wait();
+    settle_writers(more.ok());
+    if ((!stopping_ || visits_ > 0) && !core_.failed) co_await core_.work.wait();
   }
+}
+
+// Nothing is left that could be done at once. Room may come all the same: from segments that
+// readers and discards still hold, from what is sealed anew, from what is accepted and not yet in
+// the index.
+void Engine::Impl::settle_writers(bool may_gain) {
+  core_.room.let_in();
+  if (core_.room.waiting() == 0) return;
+  const auto room = core_.pool->room();
+  if (room.segments_leaving > 0 || trim_) return;
+  if (may_gain && (room.segments_released > 0 || core_.write_buffer.used() > 0)) return;
+  SQ_PROBE("a writer was refused: cleaning gains nothing");
+  core_.room.refuse_unfit(core_.full("cleaning finds no more"));
 }
 
 // One of each kind of work; true when there is more to do at once. What finds no room does not keep
@@ -126,11 +148,14 @@ Async<bool> Engine::Impl::background_round() {
     SQ_PROBE("the pool was reconciled");
     ignore(co_await core_.pool->reconcile(), "tried again at the next tick; disks say why");
   }
-  const auto cleaned = co_await clean_some();
+  auto cleaned = co_await clean_some();
+  // What a stripe of new content costs in moves is paid in the same round.
+  for (auto turns = cleaning_turns(); turns > 1 && cleaned.ok() && *cleaned; --turns)
+    cleaned = co_await clean_some();
   SQ_CO_TRY(go_on(cleaned.ok() ? Result<>() : cleaned.error()));
   if (!cleaned.ok()) {
     SQ_PROBE("cleaning found no room");
-    want_dead_segments();
+    want_freed_segments(true);
   }
   more = more || (cleaned.ok() && *cleaned);
   if (should_checkpoint()) {
@@ -231,9 +256,12 @@ Async<Buffer> Engine::Impl::read_export(env::Loop& loop, index::KvExport& files,
 Task<void> Engine::Impl::stop() {
   if (std::exchange(stopping_, true)) co_return;
   core_.env.loop.cancel_timer(timer_);
+  core_.room.close({Code::kUnavailable, "the engine is stopping"});
+  core_.work.set();
   while (visits_ > 0) co_await idle_.wait();
   core_.work.set();
   chore_.set();
+  trim_wanted_.set();
   co_await scope_.join();
   if (!core_.failed && serving_) {
     // A courtesy for the next start; what is acknowledged is in the journal anyhow. Never after a

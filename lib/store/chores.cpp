@@ -17,4 +17,25 @@ Task<void> Engine::Impl::chores() {
   }
 }
 
+// What the cleaner cannot move out of the way is sealed anew here, because that goes through the
+// log.
+Task<void> Engine::Impl::trims() {
+  while (!stopping_ && !core_.failed) {
+    co_await trim_wanted_.wait();
+    trim_wanted_.reset();
+    if (stopping_ || core_.failed) break;
+    if (!trim_) continue;
+    const Visit visit(*this);
+    std::size_t trimmed = 0;
+    for (auto& [id, each] : groups_) {
+      const auto done = co_await each->trim(trim_->extents);
+      if (done.ok()) trimmed += *done;
+    }
+    if (trimmed == 0) untrimmable_.insert(trim_->segment);
+    trim_.reset();
+    skipped_.clear();
+    core_.work.set();
+  }
+}
+
 }  // namespace square::store

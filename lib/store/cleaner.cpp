@@ -4,6 +4,7 @@
 
 #include "base/probe.hpp"
 #include "codec/seal.hpp"
+#include "store/cleaning_core.hpp"
 #include "store/engine_impl.hpp"
 #include "store/local_leg.hpp"
 
@@ -11,9 +12,11 @@ namespace square::store {
 
 namespace {
 
-constexpr std::uint32_t kFreeSegmentsLow = 6;
-constexpr std::uint32_t kFreePercentLow = 15;  // below it, cleaning begins
-constexpr std::uint64_t kLivePercentMax = 90;  // a fuller segment gives too little back
+constexpr std::size_t kLooksMax = 4;  // at segments whole, in one round
+constexpr std::size_t kReadsAtOnce = 8;
+constexpr std::size_t kTurnsMax = 5;  // stripes moved in one round
+constexpr std::uint32_t kVainShare =
+    16;  // so much of a segment must go before it is looked at again
 
 }  // namespace
 
@@ -43,83 +46,183 @@ Async<> Engine::Impl::reclaim() {
     SQ_CO_TRY(core_.index->forget_segment(segment));
     core_.pool->release_segment(segment);
     stuck_.erase(segment);
+    vain_.erase(segment);
   }
   for (const auto segment : core_.pool->barren_segments()) core_.pool->release_segment(segment);
   co_return {};
 }
 
-std::optional<SegmentId> Engine::Impl::victim() {
+// How many segments too few are free, or on their way. Ahead of need, so that writers seldom wait.
+std::size_t Engine::Impl::segments_short() const {
+  const auto room = core_.pool->room();
+  const auto coming = room.segments_free + room.segments_released + room.segments_leaving +
+                      core_.index->dead_segments().size();
+  const std::size_t wanted = segments_wanted(room, core_.options.write_buffer_bytes);
+  return wanted > coming ? wanted - coming : 0;
+}
+
+std::size_t Engine::Impl::cleaning_turns() const {
+  return std::min(segments_short() + 1, kTurnsMax);
+}
+
+bool Engine::Impl::may_clean(const index::SegmentUse& use) const {
+  if (!core_.pool->is_closed(use.segment) || stuck_.contains(use.segment)) return false;
+  if (skipped_.contains(use.segment) || (trim_ && trim_->segment == use.segment)) return false;
+  const auto vain = vain_.find(use.segment);
+  return vain == vain_.end() || vain->second.generation != use.generation ||
+         use.live_bytes + use.total_bytes / kVainShare <= vain->second.live_bytes;
+}
+
+Result<bool> Engine::Impl::choose_damaged() {
   for (const auto segment : damaged_) {
     if (!core_.pool->is_closed(segment) || stuck_.contains(segment)) continue;
     damaged_.erase(segment);
     SQ_PROBE("a damaged segment is cleaned");
-    return segment;
+    SQ_TRY(auto live, core_.index->live_extents(segment));
+    cleaning_ = Cleaning{segment, std::move(live), true};
+    return true;
   }
+  return false;
+}
+
+// What a segment would really give is known only when all its extents were looked up. True when
+// there is something to clean now, or to look at in the next round.
+Result<bool> Engine::Impl::choose_victim() {
+  SQ_TRY(const bool damaged, choose_damaged());
+  if (damaged || (segments_short() == 0 && core_.room.waiting() == 0)) return damaged;
+  SQ_TRY(const auto uses, core_.index->segment_uses());
+  const auto best = victims(uses, [this](const index::SegmentUse& use) { return may_clean(use); });
+  bool more = false;
+  std::size_t looks = 0;
+  for (const auto& use : best) {
+    if (looks++ == kLooksMax) return more;
+    SQ_TRY(auto live, core_.index->live_extents(use.segment));
+    SegmentYield yield;
+    yield.total_bytes = use.total_bytes;
+    yield.shown_content = use.live_bytes;
+    for (const auto& extent : live) {
+      yield.kept_bytes += extent.from.stored_bytes;
+      yield.kept_content += extent.from.plain_bytes;
+    }
+    auto best_remedy = remedy(yield, true);
+    if (best_remedy == Remedy::kTrim && untrimmable_.contains(use.segment)) {
+      best_remedy = remedy(yield, false);
+      if (best_remedy == Remedy::kNone) {
+        skipped_.insert(use.segment);
+        more = true;
+        continue;
+      }
+    }
+    switch (best_remedy) {
+      case Remedy::kTrim:
+        more = true;
+        if (trim_) {  // its turn comes
+          skipped_.insert(use.segment);
+          continue;
+        }
+        SQ_PROBE("a segment of sparse extents is trimmed");
+        trim_ = Trim{use.segment, std::move(live)};
+        trim_wanted_.set();
+        continue;
+      case Remedy::kMove: cleaning_ = Cleaning{use.segment, std::move(live)}; return true;
+      case Remedy::kNone: vain_[use.segment] = {use.generation, use.live_bytes}; more = true;
+    }
+  }
+  return more;
+}
+
+// Segments that have died come free by a checkpoint; one is made for several, when nobody waits.
+void Engine::Impl::want_freed_segments(bool now) {
   const auto room = core_.pool->room();
-  if (room.segments_free >= std::max(kFreeSegmentsLow, room.segments * kFreePercentLow / 100))
-    return std::nullopt;
-  const auto uses = core_.index->segment_uses();
-  if (!uses.ok()) return std::nullopt;
-  const index::SegmentUse* best = nullptr;
-  for (const auto& use : *uses) {
-    if (use.live_bytes == 0 || use.live_bytes * 100 > use.total_bytes * kLivePercentMax) continue;
-    if (!core_.pool->is_closed(use.segment) || stuck_.contains(use.segment)) continue;
-    if (best == nullptr || use.live_bytes * best->total_bytes < best->live_bytes * use.total_bytes)
-      best = &use;
-  }
-  return best == nullptr ? std::nullopt : std::optional(best->segment);
+  if (room.segments_free >= segments_wanted(room, core_.options.write_buffer_bytes)) return;
+  auto dead = room.segments_released;
+  for (const auto segment : core_.index->dead_segments()) dead += core_.pool->is_closed(segment);
+  if (dead == 0) return;
+  if (now || core_.room.waiting() > 0 || dead >= segments_worth_checkpoint(room) ||
+      room.segments_free <= room.segments_kept)
+    want_checkpoint_ = true;
 }
 
-// Segments may have died by themselves: a checkpoint brings them back.
-void Engine::Impl::want_dead_segments() {
-  for (const auto dead : core_.index->dead_segments())
-    want_checkpoint_ = want_checkpoint_ || core_.pool->is_closed(dead);
-}
-
+// A stripe's worth at a time: destaging has its turn in between.
 Async<bool> Engine::Impl::clean_some() {
-  const auto segment = victim();
-  if (!segment) {
-    if (core_.pool->room().segments_free < kFreeSegmentsLow) want_dead_segments();
-    co_return false;
+  if (stopping_) co_return false;
+  bool more = true;
+  if (!cleaning_) {
+    SQ_CO_TRY(more, choose_victim());
+  } else if (!core_.pool->is_closed(cleaning_->segment)) {
+    cleaning_.reset();  // it died by itself
+  }
+  if (!cleaning_) {
+    want_freed_segments(!more);
+    co_return more;
   }
   const Busy busy(core_.options.activities, Activity::kCleaning);
-  SQ_CO_TRY(auto live, core_.index->live_extents(*segment));
+  auto& live = cleaning_->live;
   const auto bytes_max = stripe_fill_bytes(*core_.pool);
-  const auto wanted = live.size();
-  std::size_t moved = 0;
-  while (!live.empty()) {
-    std::vector<format::MovedExtent> some;
-    std::uint64_t bytes = 0;
-    while (!live.empty() && (some.empty() || bytes + live.back().from.stored_bytes <= bytes_max)) {
-      bytes += live.back().from.stored_bytes;
-      some.push_back(std::move(live.back()));
-      live.pop_back();
-    }
-    SQ_CO_TRY(const auto now, co_await move_extents(std::move(some)));
-    moved += now;
-    if (stopping_) co_return false;
+  std::vector<format::MovedExtent> some;
+  std::uint64_t bytes = 0;
+  while (!live.empty() && (some.empty() || bytes + live.back().from.stored_bytes <= bytes_max)) {
+    bytes += live.back().from.stored_bytes;
+    some.push_back(std::move(live.back()));
+    live.pop_back();
   }
-  if (moved < wanted) {
+  const auto moved = co_await move_extents(std::move(some));
+  if (!moved.ok()) {
+    cleaning_.reset();  // from its beginning, another time
+    co_return moved.error();
+  }
+  cleaning_->lost += moved->lost;
+  if (!cleaning_->live.empty()) co_return true;
+  if (cleaning_->lost > 0) {
     SQ_PROBE("a segment could not be cleaned whole");
-    stuck_.insert(*segment);
+    stuck_.insert(cleaning_->segment);
   }
   SQ_PROBE("a segment was cleaned");
-  want_checkpoint_ = want_checkpoint_ || moved > 0;  // only then it is free
-  co_return moved > 0;
+  want_checkpoint_ = want_checkpoint_ || cleaning_->damaged;  // only then it is free
+  cleaning_.reset();
+  want_freed_segments(false);
+  co_return true;
+}
+
+struct Engine::Impl::MoveReads {
+  std::vector<format::MovedExtent> extents;
+  std::vector<std::optional<Result<Buffer>>> stored;
+  std::size_t next = 0;
+};
+
+Task<void> Engine::Impl::read_for_move(MoveReads* reads) {
+  while (reads->next < reads->extents.size()) {
+    const auto at = reads->next++;
+    const auto& extent = reads->extents[at];
+    const pool::Pool::Verify verify = [&extent](Bytes bytes) {
+      return codec::verify_stored(bytes, extent.from).ok();
+    };
+    reads->stored[at] =
+        co_await core_.pool->read_place(extent.from.place, extent.from.stored_bytes, verify);
+  }
 }
 
 // What is lost stays where it is: it is said to whoever reads it, and nobody else has to suffer for
 // it. What is gone meanwhile (a checkpoint by hand may have freed the segment) needs no new place.
-Async<std::size_t> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
+Async<Engine::Impl::Moved> Engine::Impl::move_extents(std::vector<format::MovedExtent> extents) {
+  MoveReads reads;
+  reads.stored.resize(extents.size());
+  reads.extents = std::move(extents);
+  {
+    env::Scope scope(core_.env.loop);
+    for (std::size_t i = 0; i < std::min(kReadsAtOnce, reads.extents.size()); ++i)
+      scope.spawn(read_for_move(&reads));
+    co_await scope.join();
+  }
+  Moved moved;
   format::MoveRecord record;
   std::vector<pool::StripeItem> items;
-  for (auto& extent : extents) {
-    const pool::Pool::Verify verify = [&extent](Bytes bytes) {
-      return codec::verify_stored(bytes, extent.from).ok();
-    };
-    auto read =
-        co_await core_.pool->read_place(extent.from.place, extent.from.stored_bytes, verify);
-    if (!read.ok() && (read.code() == Code::kDataLoss || read.code() == Code::kNotFound)) {
+  for (std::size_t i = 0; i < reads.extents.size(); ++i) {
+    auto& read = *reads.stored[i];
+    auto& extent = reads.extents[i];
+    if (!read.ok() && read.code() == Code::kNotFound) continue;
+    if (!read.ok() && read.code() == Code::kDataLoss) {
+      ++moved.lost;
       continue;
     }
     SQ_CO_TRY(auto stored, std::move(read));
@@ -136,7 +239,8 @@ Async<std::size_t> Engine::Impl::move_extents(std::vector<format::MovedExtent> e
     items.push_back(std::move(item));
     record.extents.push_back(std::move(extent));
   }
-  if (items.empty()) co_return std::size_t{0};
+  if (items.empty()) co_return moved;
+  moved.moved = items.size();
   SQ_CO_TRY(auto placed, co_await place_items(*core_.pool, pool::StripeClass::kCleaned,
                                               std::move(items), kStripeAttempts));
   for (std::size_t i = 0; i < record.extents.size(); ++i) record.extents[i].to = placed.places[i];
@@ -150,7 +254,7 @@ Async<std::size_t> Engine::Impl::move_extents(std::vector<format::MovedExtent> e
     taken ? core_.pool->stripe_is_indexed(stripe) : core_.pool->forget_stripe(stripe);
   }
   core_.ledger.applied(std::move(hold));
-  co_return record.extents.size();
+  co_return moved;
 }
 
 }  // namespace square::store

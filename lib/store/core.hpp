@@ -5,8 +5,10 @@
 #include <string>
 
 #include "journal/lane.hpp"
+#include "store/cleaning_core.hpp"
 #include "store/engine.hpp"
 #include "store/ledger.hpp"
+#include "store/room_gate.hpp"
 
 namespace square::store {
 
@@ -16,8 +18,11 @@ struct Core {
         options(std::move(o)),
         keys(k),
         write_buffer(e.loop, options.write_buffer_bytes),
+        room(e.loop),
         work(e.loop),
-        progress(e.loop) {}
+        progress(e.loop) {
+    room.set_fits([this](std::uint64_t bytes) { return has_room(bytes, RoomFor::kClients); });
+  }
 
   env::Env env;
   EngineOptions options;
@@ -27,6 +32,7 @@ struct Core {
   std::unique_ptr<index::Index> index;
   LaneLedger ledger;
   env::Budget write_buffer;
+  RoomGate room;        // clients pass it before they take of the write buffer
   env::Event work;      // set when destaging or a checkpoint may be due
   env::Event progress;  // pulsed when operations were applied to an index, or on failure
   EngineStats stats;
@@ -50,9 +56,26 @@ struct Core {
   void fail(Error error) {
     if (failed) return;
     failed = std::move(error).context("the engine has stopped");
+    room.close(*failed);
     work.set();
     progress.pulse();
     if (on_failed) on_failed();
+  }
+  // Writers wait first, so that destage, cleaning, drops and recovery always find room.
+  bool has_room(std::uint64_t bytes, RoomFor who) const {
+    return fits(write_buffer.used() + room.promised() + bytes, who);
+  }
+  // For what holds write buffer already. A promise may be old: packing has cost more meanwhile.
+  bool still_has_room(RoomFor who) const { return fits(write_buffer.used(), who); }
+  bool fits(std::uint64_t promised, RoomFor who) const {
+    const auto in_pool = pool->room();
+    return promised + promised / 8 + room_reserve_bytes(in_pool, who) <= in_pool.free_fresh_bytes;
+  }
+  Error full(const std::string& why) const {
+    return {Code::kNoSpace,
+            "the pool is full: " + std::to_string(pool->room().free_fresh_bytes >> 20) +
+                " MiB are left, and are kept for what is accepted already; " + why +
+                "; delete volumes or snapshots, or add disks"};
   }
   // What is left of a journal that nothing empties is for what must go on.
   Result<> check_journal() const {

@@ -277,6 +277,7 @@ EngineStats Engine::stats() const {
   stats.write_buffer_bytes = core.write_buffer.used();
   stats.write_buffer_bytes_max = core.write_buffer.total();
   stats.write_buffer_waiting = core.write_buffer.waiting();
+  stats.room_waiting = core.room.waiting();
   for (std::size_t i = 0; i < stats.in_flight.size(); ++i)
     stats.in_flight[i] = core.options.activities->now[i];
   stats.index_memory_bytes = core.index->kv().memory_bytes();

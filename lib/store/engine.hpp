@@ -28,6 +28,8 @@ struct EngineOptions {
   std::uint32_t groups = 1;                // made at first start; ids 1...
   std::uint8_t frame_shift = 14;           // frames of 16 KiB
   env::Duration checkpoint_interval = std::chrono::seconds(60);
+  // A write that finds no room waits for the cleaner as long as that gains something, at most:
+  env::Duration room_wait_max = std::chrono::seconds(30);
   ActivitiesPtr activities = std::make_shared<Activities>();   // what it is in the middle of
   env::Duration undelete_window = std::chrono::hours(7 * 24);  // then a deleted volume is purged
   // Between two looks at all extents for those of which little is visible; sealed anew per second.
@@ -107,6 +109,7 @@ struct EngineStats {
   std::uint64_t rewritten_bytes = 0;  // content that was sealed anew
   std::uint64_t write_buffer_bytes = 0, write_buffer_bytes_max = 0;
   std::size_t write_buffer_waiting = 0;                          // writes that wait for room in it
+  std::size_t room_waiting = 0;                                  // writes that wait for the cleaner
   std::array<std::uint32_t, kActivityNames.size()> in_flight{};  // by Activity
   std::uint64_t index_memory_bytes = 0;
   std::uint64_t recovered_operations = 0;  // replayed from the journal at start
@@ -144,8 +147,8 @@ class Engine {
 
   // ---- data. Offsets and lengths in units of 512 bytes, inside the volume: else kInvalid.
   // `ingest`: XXH3-64 of each part of `data` cut at 4 KiB boundaries of the volume, made where the
-  // data came from. Up to 1 MiB. Errors: kCorrupt (ingest hash), kNoSpace, kNotFound, kBusy,
-  // kOutcomeUnknown.
+  // data came from. Up to 1 MiB. Waits when the pool is full and cleaning can make room. Errors:
+  // kCorrupt (ingest hash), kNoSpace, kNotFound, kBusy, kOutcomeUnknown.
   Async<> write(VolumeId volume, std::uint64_t offset, Buffer data,
                 std::vector<std::uint64_t> ingest, RequestId request = {});
   // Linearizable; `at` reads a snapshot. Errors: kNotFound, kDataLoss (names the range), kCorrupt.

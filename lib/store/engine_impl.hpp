@@ -86,6 +86,7 @@ class Engine::Impl : public pool::StripeCatalog {
 
   Task<void> background();
   Task<void> chores();  // chores.cpp
+  Task<void> trims();   // chores.cpp
   Async<bool> background_round();
   bool should_destage(const Group& group) const;
   bool ring_is_tight() const;
@@ -96,14 +97,24 @@ class Engine::Impl : public pool::StripeCatalog {
   static Async<Buffer> read_export(env::Loop& loop, index::KvExport& files, index::KvFile file,
                                    std::uint64_t offset, std::uint32_t size);
   Async<> reclaim();         // cleaner.cpp
-  Async<bool> clean_some();  // cleaner.cpp; true when something moved
+  Async<bool> clean_some();  // cleaner.cpp; true when there is more to do at once
   void check_lane_point(Findings& out) const;
   Async<> check_segment(SegmentId segment, Findings& out);
-  void want_dead_segments();
-  std::optional<SegmentId> victim();
+  void want_freed_segments(bool now);
+  std::size_t segments_short() const;
+  std::size_t cleaning_turns() const;
+  bool may_clean(const index::SegmentUse& use) const;
+  Result<bool> choose_victim();
+  Result<bool> choose_damaged();
+  // Lets writers in, or says to them that there will be no room.
+  void settle_writers(bool may_gain);
   Task<void> copies_first();  // the journal has its copies before anything is rebuilt
-  // How many have a new place now.
-  Async<std::size_t> move_extents(std::vector<format::MovedExtent> extents);
+  struct Moved {
+    std::size_t moved = 0, lost = 0;  // that have a new place now; that cannot be read
+  };
+  Async<Moved> move_extents(std::vector<format::MovedExtent> extents);
+  struct MoveReads;
+  Task<void> read_for_move(MoveReads* reads);
 
   index::KvFactory& index_files_;
   Epoch epoch_;
@@ -115,6 +126,29 @@ class Engine::Impl : public pool::StripeCatalog {
   bool want_checkpoint_ = false;
   std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
   std::set<SegmentId> stuck_;    // not everything in it can be read: cleaning it again is in vain
+  struct Cleaning {
+    SegmentId segment;
+    std::vector<format::MovedExtent> live;  // not moved yet
+    bool damaged = false;
+    std::size_t lost = 0;
+  };
+  std::optional<Cleaning> cleaning_;
+  struct Trim {
+    SegmentId segment;
+    std::vector<format::MovedExtent> extents;
+  };
+  std::optional<Trim> trim_;         // under way
+  std::set<SegmentId> untrimmable_;  // there was no room to, or nothing to be gained
+  std::set<SegmentId> skipped_;      // those, and the ones that are to be trimmed later
+  void look_again() {
+    untrimmable_.clear();
+    skipped_.clear();
+  }
+  struct Vain {
+    format::Generation generation;
+    std::uint64_t live_bytes = 0;
+  };
+  std::map<SegmentId, Vain> vain_;  // what cleaning it would have given when it was looked at
   bool with_local_index_;
   bool local_index_used_ = false;
   bool local_index_failed_ = false;
@@ -125,6 +159,7 @@ class Engine::Impl : public pool::StripeCatalog {
   std::uint32_t visits_ = 0;
   env::Event idle_;
   env::Event chore_;  // set at each tick
+  env::Event trim_wanted_;
   env::Mutex checkpoint_mutex_;
   env::Scope scope_;  // last
   friend class Visit;

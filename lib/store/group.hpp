@@ -86,6 +86,9 @@ class Group {
   // Seals anew the visible parts of extents of which little is visible; up to about `bytes_max`.
   // Gives way to clients. To be called now and then, not by the background. Errors: kNoSpace.
   Async<> rewrite_some(std::uint64_t bytes_max);
+  // The same, at once and for all of these extents of which a good part is hidden, because the pool
+  // is short of room. How many there were; they are in the index when it returns. Errors: kNoSpace.
+  Async<std::size_t> trim(std::vector<format::MovedExtent> extents);
 
   // ---- data
   Async<> write(VolumeId volume, std::uint64_t offset, Buffer data,
@@ -165,7 +168,7 @@ class Group {
   // index has taken. Errors: kNotFound.
   Result<format::VolumeRecord> record_of(VolumeId volume, std::optional<Sequence> at) const;
   Result<> check_range(VolumeId volume, std::uint64_t offset, std::uint64_t length) const;
-  Result<> check_room(std::uint64_t bytes) const;
+  Async<> take_room(std::uint64_t bytes);
   Async<> write_locked(VolumeId volume, std::uint64_t offset, Buffer data,
                        std::vector<std::uint64_t> ingest, RequestId request);
   Async<BlockContent> whole_blocks(VolumeId volume, std::uint64_t offset, Buffer data,
@@ -196,7 +199,11 @@ class Group {
   Result<std::vector<RewritePlan>> look_for_sparse(std::uint64_t bytes_max);
   Result<std::optional<RewritePlan>> plan_of(VolumeId volume, std::uint64_t offset,
                                              const format::ExtentRef& extent) const;
+  Async<SealJob> rewrite_job(RewritePlan plan);
   Async<> rewrite(RewritePlan plan);
+  Async<> rewrite_for_room(RewritePlan plan);
+  struct Trimming;
+  Task<void> trim_worker(Trimming* trimming);
   bool clients_wait() const;
 
   // ---- destaging (group_destage.cpp)

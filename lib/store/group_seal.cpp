@@ -21,8 +21,6 @@ Async<> Group::seal_and_log(SealJob job) {
     SQ_TRY(core_.alive());
     SQ_TRY(may_log(job.type));
     SQ_TRY(record_of(job.volume, std::nullopt));
-    // Those that waited for the buffer together were each let in alone; the pool fills meanwhile.
-    SQ_TRY(check_room(0));
     return core_.keys.data_key(job.key);
   };
   const auto key = look_again();

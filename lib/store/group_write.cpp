@@ -1,4 +1,5 @@
 // Writing: from a client's bytes to sealed extents in the log.
+#include "base/probe.hpp"
 #include "codec/checksum.hpp"
 #include "store/request_checks.hpp"
 #include "store/seal_job.hpp"
@@ -10,8 +11,6 @@ using format::OperationType;
 namespace {
 
 constexpr std::uint64_t kHoleBytesMax = 256ull << 20;  // bounds one batch of the index
-constexpr std::uint64_t kReserveSegments = 2;
-constexpr std::uint64_t kReservePercent = 2;
 
 std::uint64_t round_down(std::uint64_t value) { return value / kBlockBytes * kBlockBytes; }
 
@@ -50,18 +49,6 @@ std::vector<BlockContent> extents_of(const BlockContent& content, std::uint32_t 
 Result<> Group::check_range(VolumeId volume, std::uint64_t offset, std::uint64_t length) const {
   SQ_TRY(const auto record, record_of(volume, std::nullopt));
   return check_range_within(record.size_bytes, offset, length);
-}
-
-// Client writes are refused first, so that destage, cleaning, drops and recovery always find room.
-Result<> Group::check_room(std::uint64_t bytes) const {
-  const auto room = core_.pool->room();
-  const auto reserve =
-      std::max(room.segment_bytes * kReserveSegments, room.capacity_bytes / 100 * kReservePercent);
-  const auto promised = core_.write_buffer.used() + bytes;
-  if (promised + promised / 8 + reserve <= room.free_fresh_bytes) return {};
-  return Error{Code::kNoSpace, "the pool is full: " + std::to_string(room.free_fresh_bytes >> 20) +
-                                   " MiB are left, and are kept for what is accepted already; "
-                                   "delete volumes or snapshots, or add disks"};
 }
 
 // Runs `function` once for a request, however often it is sent. The table is asked before anything
@@ -138,6 +125,25 @@ Async<BlockContent> Group::whole_blocks(VolumeId volume, std::uint64_t offset, B
   co_return whole;
 }
 
+// Room in the pool, and of the write buffer.
+Async<> Group::take_room(std::uint64_t bytes) {
+  const auto began = core_.env.loop.now();
+  const auto tell = [this] { core_.work.set(); };
+  for (bool again = false;; again = true) {
+    SQ_CO_TRY(co_await core_.room.enter(bytes, tell, again ? std::optional(began) : std::nullopt));
+    if (!core_.write_buffer.try_acquire(bytes)) {
+      core_.work.set();
+      co_await core_.write_buffer.acquire(bytes);
+    }
+    core_.room.entered(bytes);
+    const auto alive = core_.alive();
+    if (alive.ok() && core_.still_has_room(RoomFor::kClients)) co_return {};
+    SQ_PROBE("room that was promised was gone");
+    core_.write_buffer.release(bytes);
+    SQ_CO_TRY(alive);
+  }
+}
+
 Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId request) {
   SQ_CO_TRY(const auto record, record_of(volume, std::nullopt));
   SealJob job;
@@ -146,12 +152,8 @@ Async<> Group::write_blocks(VolumeId volume, BlockContent content, RequestId req
   job.request = request;
   job.frame_shift = core_.options.frame_shift;
   for (auto& extent : extents_of(content, record.extent_bytes)) job.add(std::move(extent));
-  SQ_CO_TRY(check_room(job.stored_bytes));
   SQ_CO_TRY(core_.check_journal());
-  if (!core_.write_buffer.try_acquire(job.stored_bytes)) {
-    core_.work.set();
-    co_await core_.write_buffer.acquire(job.stored_bytes);
-  }
+  SQ_CO_TRY(co_await take_room(job.stored_bytes));
   SQ_CO_TRY(co_await seal_and_log(std::move(job)));
   ++core_.stats.writes;
   core_.stats.written_bytes += content.data.size();

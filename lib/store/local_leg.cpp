@@ -11,6 +11,13 @@ namespace {
 // 256 extents of 4 KiB, with their places in at most 16 stripes.
 constexpr std::uint64_t kDirectRecordBytesMax = 64u << 10;
 
+// The end of a segment is used too, unless it is as good as nothing.
+std::uint64_t next_stripe_bytes(const pool::Pool& pool, pool::StripeClass kind) {
+  const auto full = stripe_fill_bytes(pool);
+  const auto left = pool.stripe_bytes_left(kind) / 8 * 7;
+  return left < full / 8 ? full : std::min(left, full);
+}
+
 }  // namespace
 
 std::vector<pool::StripeItem> stripe_items(const format::Operation& operation,
@@ -37,9 +44,9 @@ std::uint64_t stripe_fill_bytes(const pool::Pool& pool) { return pool.stripe_byt
 Async<PlacedItems> place_items(pool::Pool& pool, pool::StripeClass kind,
                                std::vector<pool::StripeItem> items, int attempts) {
   PlacedItems placed;
-  const auto bytes_max = stripe_fill_bytes(pool);
   for (std::size_t next = 0; next < items.size();) {
     std::vector<pool::StripeItem> some;
+    const auto bytes_max = next_stripe_bytes(pool, kind);
     for (std::uint64_t bytes = 0; next < items.size(); ++next) {
       bytes += total_size(items[next].bytes);
       if (!some.empty() && bytes > bytes_max) break;

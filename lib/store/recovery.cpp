@@ -184,6 +184,11 @@ Async<> Engine::Impl::open() {
     damaged_.insert(stripe.segment);
     core_.work.set();
   });
+  core_.pool->on_segment_freed([this] {
+    look_again();
+    core_.room.let_in();
+    core_.work.set();
+  });
   core_.pool->on_slot_joined([this](Slot slot) { core_.lane->slot_joined(slot); });
   core_.pool->serve(epoch_.number, this, [this](Slot slot) { core_.lane->slot_lost(slot); });
   // A crash loop must not fill the ring with term marks.

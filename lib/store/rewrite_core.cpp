@@ -24,10 +24,24 @@ std::vector<Run> visible_runs(const ExtentId& extent,
   return joined;
 }
 
-bool little_is_visible(std::span<const Run> runs, std::uint32_t plain_bytes) {
+namespace {
+
+std::uint64_t visible_bytes(std::span<const Run> runs) {
   std::uint64_t visible = 0;
   for (const auto& run : runs) visible += run.length;
+  return visible;
+}
+
+}  // namespace
+
+bool little_is_visible(std::span<const Run> runs, std::uint32_t plain_bytes) {
+  const auto visible = visible_bytes(runs);
   return visible > 0 && visible * 4 < plain_bytes;
+}
+
+bool some_is_hidden(std::span<const Run> runs, std::uint32_t plain_bytes) {
+  const auto visible = visible_bytes(runs);
+  return visible > 0 && visible * 4 <= std::uint64_t{plain_bytes} * 3;
 }
 
 Sequence newest(std::span<const index::Piece> layer) {

@@ -21,6 +21,8 @@ std::vector<Run> visible_runs(const ExtentId& extent,
 
 // Less than a quarter of it, but something.
 bool little_is_visible(std::span<const Run> runs, std::uint32_t plain_bytes);
+// At most three quarters, but something: worth it when the pool is short of room.
+bool some_is_hidden(std::span<const Run> runs, std::uint32_t plain_bytes);
 
 // The newest operation that a piece of it comes from.
 Sequence newest(std::span<const index::Piece> layer);
