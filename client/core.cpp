@@ -118,7 +118,7 @@ Async<Core::Reply> Core::call(wire::Request request, Buffer payload, std::uint64
   co_await inflight_.acquire(units);
   auto reply = co_await call_until(request, payload, deadline);
   inflight_.release(units);
-  if (!reply.ok() && reply.code() == Code::kOutcomeUnknown) ++stats_.outcomes_unknown;
+  if (reply.failed_with(Code::kOutcomeUnknown)) ++stats_.outcomes_unknown;
   if (--calls_ == 0) idle_.set();
   co_return reply;
 }
@@ -214,7 +214,7 @@ Async<Core::LinkPtr> Core::connect_one(const std::string& address, env::Duration
   SQ_CO_TRY(auto connection, co_await transport_.connect(address, timeout));
   auto link = std::make_shared<Link>(loop_, std::move(connection), std::chrono::seconds(30));
   auto greeted = co_await link->handshake();
-  if (!greeted.ok() && greeted.code() == Code::kCancelled)
+  if (greeted.failed_with(Code::kCancelled))
     co_return Error{Code::kTimeout, "no answer to the first bytes in time"};
   SQ_CO_TRY(std::move(greeted));
   link->start();

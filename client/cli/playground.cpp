@@ -89,7 +89,7 @@ Result<> Playground::write_text(const std::string& path, const std::string& text
 
 Result<> Playground::load() {
   auto bytes = files_.read(folder_ + "/playground.json", 1u << 20);
-  if (!bytes.ok() && bytes.code() == Code::kNotFound)
+  if (bytes.failed_with(Code::kNotFound))
     return Error{Code::kNotFound, "there is no playground in " + folder_};
   if (!bytes.ok()) return std::move(bytes).error().context("read the playground");
   const auto document = Json::parse(as_text(*bytes), nullptr, false);

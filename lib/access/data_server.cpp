@@ -170,7 +170,7 @@ Async<> DataServer::take_request(Session& session, wire::Incoming incoming) {
   if (frame.reply) co_return Error{Code::kCorrupt, "a client sent a reply"};
   SQ_CO_TRY(auto request, wire::decode_request(frame.type, incoming.header));
   auto shape = check_shape(request, frame.payload_bytes);
-  if (!shape.ok() && shape.code() == Code::kCorrupt) co_return shape;
+  if (shape.failed_with(Code::kCorrupt)) co_return shape;
   ++stats_.requests;
   stats_.payload_in_bytes += frame.payload_bytes;
 

@@ -80,7 +80,7 @@ void end_scrub(LongOperation& o, bool complete, std::int64_t wall_ns) {
 
 void Operations::open() {
   auto bytes = env_.files.read(file_, kFileBytesMax);
-  if (!bytes.ok() && bytes.code() == Code::kNotFound) return;
+  if (bytes.failed_with(Code::kNotFound)) return;
   auto list = bytes.ok() ? format::decode_operations(*bytes)
                          : Result<std::vector<LongOperation>>(std::move(bytes).error());
   if (!list.ok()) {

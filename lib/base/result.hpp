@@ -79,9 +79,16 @@ class [[nodiscard]] Result {
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  const Error& error() const& { return *std::get_if<1>(&state_); }
-  Error error() && { return std::move(*std::get_if<1>(&state_)); }
+  const Error& error() const& {
+    SQ_CHECK(!ok(), "the error of an ok result");
+    return *std::get_if<1>(&state_);
+  }
+  Error error() && {
+    SQ_CHECK(!ok(), "the error of an ok result");
+    return std::move(*std::get_if<1>(&state_));
+  }
   Code code() const { return error().code; }
+  bool failed_with(Code code) const { return !ok() && error().code == code; }
 
   Result context(std::string_view phrase) && {
     if (ok()) return std::move(*this);
@@ -103,9 +110,16 @@ class [[nodiscard]] Result<void> {
   explicit operator bool() const { return ok(); }
   void value() const { SQ_CHECK(ok(), error_->message); }
 
-  const Error& error() const& { return *error_; }
-  Error error() && { return std::move(*error_); }
-  Code code() const { return error_->code; }
+  const Error& error() const& {
+    SQ_CHECK(!ok(), "the error of an ok result");
+    return *error_;
+  }
+  Error error() && {
+    SQ_CHECK(!ok(), "the error of an ok result");
+    return std::move(*error_);
+  }
+  Code code() const { return error().code; }
+  bool failed_with(Code code) const { return !ok() && error_->code == code; }
 
   Result context(std::string_view phrase) && {
     if (ok()) return {};

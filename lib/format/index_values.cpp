@@ -59,8 +59,7 @@ Result<T> finish(const Reader& in, T value, const char* what) {
 class StripeExtentCoder {
  public:
   void put_next(Writer& out, const StripeExtent& extent) {
-    const bool same = extent.group == last_.group && extent.volume == last_.volume &&
-                      extent.id.epoch == last_.id.epoch;
+    const bool same = same_home(extent);
     out.put(same ? kSameHome : std::uint8_t{0});
     if (!same) {
       put_varint(out, extent.group.value);
@@ -89,6 +88,7 @@ class StripeExtentCoder {
       extent.group = GroupId(get_u32(in));
       extent.volume = VolumeId(get_varint(in));
       extent.id.epoch = get_u32(in);
+      if (same_home(extent)) in.fail();  // one encoding for each value
     }
     const auto block = next_block() + static_cast<std::uint64_t>(unzigzag(get_varint(in)));
     if (block > kBlocksMax) in.fail();
@@ -106,6 +106,10 @@ class StripeExtentCoder {
   static constexpr std::size_t kBytesMin = 7;
 
  private:
+  bool same_home(const StripeExtent& extent) const {
+    return extent.group == last_.group && extent.volume == last_.volume &&
+           extent.id.epoch == last_.id.epoch;
+  }
   std::uint64_t next_block() const { return (last_.offset + last_.plain_bytes) / kBlockBytes; }
   std::uint32_t next_byte() const { return last_.byte_offset + last_.stored_bytes; }
 

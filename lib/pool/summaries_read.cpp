@@ -94,7 +94,7 @@ Async<> Summaries::fill(SegmentId id, StripeIo::Purpose purpose) {
   const auto footers = co_await read_footers(id);
   for (const auto& footer : footers.distinct) {
     const auto restored = co_await stripes_.restore(footer.stripe, purpose);
-    if (!restored.ok() && restored.code() == Code::kDataLoss) continue;
+    if (restored.failed_with(Code::kDataLoss)) continue;
     SQ_CO_TRY(restored);
     const auto disks = disks_without(id, footers, footer);
     if (disks.empty()) co_return Result<>();

@@ -220,8 +220,8 @@ Async<Engine::Impl::Moved> Engine::Impl::move_extents(std::vector<format::MovedE
   for (std::size_t i = 0; i < reads.extents.size(); ++i) {
     auto& read = *reads.stored[i];
     auto& extent = reads.extents[i];
-    if (!read.ok() && read.code() == Code::kNotFound) continue;
-    if (!read.ok() && read.code() == Code::kDataLoss) {
+    if (read.failed_with(Code::kNotFound)) continue;
+    if (read.failed_with(Code::kDataLoss)) {
       ++moved.lost;
       continue;
     }

@@ -52,7 +52,7 @@ Async<> Group::destage_once() {
   auto written =
       co_await place_items(*core_.pool, pool::StripeClass::kFresh, take.items, kStripeAttempts);
   // What is acknowledged may use the cleaner's reserve too.
-  if (!written.ok() && written.code() == Code::kNoSpace)
+  if (written.failed_with(Code::kNoSpace))
     written = co_await place_items(*core_.pool, pool::StripeClass::kCleaned, std::move(take.items),
                                    kStripeAttempts);
   SQ_CO_TRY(auto placed, std::move(written));

@@ -75,7 +75,7 @@ Result<codec::SealedField> Group::seal_name(KeyId key_id, std::string_view recor
 Result<std::optional<std::string>> Group::open_name(std::string_view record,
                                                     const codec::SealedField& name) const {
   const auto key = core_.keys.data_key(name.key);
-  if (!key.ok() && key.code() == Code::kNotFound) return std::optional<std::string>{};
+  if (key.failed_with(Code::kNotFound)) return std::optional<std::string>{};
   SQ_TRY(const auto* data_key, key);
   SQ_TRY(auto text, codec::open_field(*data_key, field_place(record), name));
   return std::optional(std::move(text));

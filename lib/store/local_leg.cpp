@@ -53,8 +53,7 @@ Async<PlacedItems> place_items(pool::Pool& pool, pool::StripeClass kind,
       some.push_back(std::move(items[next]));
     }
     auto written = co_await pool.write_stripe(kind, some);
-    for (int attempt = 1; attempt < attempts && !written.ok() && written.code() == Code::kIo;
-         ++attempt) {
+    for (int attempt = 1; attempt < attempts && written.failed_with(Code::kIo); ++attempt) {
       SQ_PROBE("a stripe was written again");
       written = co_await pool.write_stripe(kind, some);
     }

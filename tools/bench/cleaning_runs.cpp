@@ -85,7 +85,7 @@ Result<> run_cleaning(const Settings& settings, Report& report) {
   SQ_TRY(auto rig, Rig::make(options));
   SQ_TRY(rig->open());
   auto done = overwrite(*rig, settings, report);
-  if (!done.ok() && done.code() == Code::kNoSpace) {
+  if (done.failed_with(Code::kNoSpace)) {
     report.at_most("clients that were refused until they gave up", 1, 0, "");
     done = {};
   }

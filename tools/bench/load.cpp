@@ -44,7 +44,7 @@ Async<> request(Clients& clients, std::uint64_t offset) {
 }
 
 bool is_full(const Clients& clients, const Result<>& done) {
-  return clients.load.wait_when_full && !done.ok() && done.code() == Code::kNoSpace;
+  return clients.load.wait_when_full && done.failed_with(Code::kNoSpace);
 }
 
 Task<void> client(Clients* clients) {

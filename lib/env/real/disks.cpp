@@ -128,7 +128,7 @@ RealDisks::~RealDisks() = default;
 Async<std::unique_ptr<Disk>> RealDisks::open(std::string path, DiskOptions options) {
   const auto open_it = [path] { return std::optional(open_blocking(path)); };
   auto tried = co_await offload(impl_->loop, open_it);
-  while (!tried->ok() && tried->code() == Code::kBusy && impl_->lock_may_come_free()) {
+  while (tried->failed_with(Code::kBusy) && impl_->lock_may_come_free()) {
     co_await sleep_until(impl_->loop, impl_->loop.now() + kLockNap);
     tried = co_await offload(impl_->loop, open_it);
   }

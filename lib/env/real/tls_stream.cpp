@@ -215,7 +215,7 @@ Async<> TlsStream::shake_hands(std::shared_ptr<TlsStream> stream,
   });
   auto result = co_await exchange_hellos(stream, role);
   stream->loop.cancel_timer(timer);
-  if (!result.ok() && result.code() == Code::kDenied) co_await linger(stream);
+  if (result.failed_with(Code::kDenied)) co_await linger(stream);
   if (!result.ok()) stream->close();
   if (late && !result.ok())
     co_return Error{Code::kTimeout, "the handshake has taken longer than allowed"};

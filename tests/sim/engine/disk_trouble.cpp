@@ -204,7 +204,7 @@ std::optional<std::string> DiskTrouble::heal() {
   world_.run_for(std::chrono::seconds(3));
   // What the journal and the labels still have in bad copies is not needed any more after it.
   const auto kept = node_.process().run(node_.engine()->checkpoint());
-  if (!kept.ok() && kept.code() == Code::kNoSpace) return std::nullopt;
+  if (kept.failed_with(Code::kNoSpace)) return std::nullopt;
   if (!kept.ok()) return "checkpoint: " + kept.error().message;
   if (auto started = pool.start_scrub(); !started.ok()) return "scrub: " + started.error().message;
   if (!world_.run_until([&] { return !pool.status().scrub.active; }, kHealLimit))

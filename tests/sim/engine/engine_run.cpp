@@ -358,7 +358,7 @@ void EngineRun::take_snapshot() {
   const auto volume = pick_volume();
   const auto made = node_.process().run(
       node_.engine()->create_snapshot({volumes_[volume].name}, "s" + std::to_string(tick())));
-  if (!made.ok() && made.code() == Code::kNoSpace) return;
+  if (made.failed_with(Code::kNoSpace)) return;
   if (!made.ok()) return violation("snapshot: " + made.error().message);
   ++report_.snapshots;
   trace("snapshot " + made->id);
@@ -420,7 +420,7 @@ void EngineRun::replace_volume() {
 void EngineRun::drop_one_snapshot() {
   const auto at = dice(snapshots_.size());
   const auto dropped = node_.process().run(node_.engine()->drop_snapshot(snapshots_[at].id));
-  if (!dropped.ok() && dropped.code() == Code::kNoSpace) return;
+  if (dropped.failed_with(Code::kNoSpace)) return;
   if (!dropped.ok()) return violation("drop snapshot: " + dropped.error().message);
   trace("snapshot " + snapshots_[at].id + " is dropped");
   snapshots_.erase(snapshots_.begin() + static_cast<std::ptrdiff_t>(at));

@@ -129,3 +129,18 @@ TEST_CASE("a value that is cut, longer or of an unknown kind is refused") {
   CHECK(decode_meta_key(as_bytes("s123")).code() == Code::kCorrupt);
   CHECK(decode_record_history(as_bytes({"\0x", 2})).code() == Code::kCorrupt);
 }
+
+TEST_CASE("an extent of a stripe that spells out the home of the one before it is refused") {
+  StripeDescriptor one;
+  one.strip_blocks = one.k = one.m = 1;
+  one.slots = {Slot(0), Slot(1)};
+  one.checksums = {1, 2};
+  one.extents = {{}};
+  auto bytes = encode(one);
+  REQUIRE(decode_stripe(bytes).ok());
+  const auto flags = bytes.size() - 7;  // flags and six numbers of one byte each
+  REQUIRE(bytes[flags] == std::byte{1});
+  bytes[flags] = {};
+  bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(flags) + 1, 3, std::byte{});
+  CHECK(decode_stripe(bytes).code() == Code::kCorrupt);
+}

@@ -34,7 +34,7 @@ bool release_waits_for_a_checkpoint() {
   }
   for (const auto id : t.pool->closed_segments()) t.pool->release_segment(id);
   t.world.run_for(std::chrono::seconds(1));
-  return t.store({100}).code() == Code::kNoSpace;
+  return t.store({100}).failed_with(Code::kNoSpace);
 }
 
 bool a_rolled_back_disk_is_refused() {
