@@ -250,7 +250,8 @@ class Pool : public journal::JournalDisks {
   // the first answer that `verify` accepts is given. `damaged` is told of every stripe that was
   // found damaged, once; it may move it elsewhere. Errors: kDataLoss when fewer than k good strips
   // are left, or when all strips match their checksums and `verify` still says no; kNotFound when
-  // the segment is in another generation.
+  // the segment is in another generation, or was released while a disk was late: look the place up
+  // again.
   Async<Buffer> read_place(const format::Place& place, std::uint32_t size, const Verify& verify);
   void on_damaged_stripe(std::function<void(const format::StripeDescriptor&)> damaged);
 

@@ -37,7 +37,7 @@ Async<Buffer> StripeIo::read(format::Place place, std::uint32_t size, Pool::Veri
   co_await wait_in_time(direct, late_after(place, *direct));
   if (!direct->ended() && verify) {
     auto raced = co_await race(place, direct, verify);
-    if (raced.ok()) co_return std::move(raced).value();
+    if (raced.ok() || raced.failed_with(Code::kNotFound)) co_return raced;
   }
   while (!direct->ended()) co_await direct->changed.wait();
   const auto wanted = direct->wanted(direct->window);
@@ -64,7 +64,12 @@ Result<format::StripeDescriptor> StripeIo::find(const format::Place& place) cons
   if (catalog == nullptr) return Error{Code::kUnavailable, name + ": no catalog yet"};
   auto found = catalog->find(place.segment, place.generation, place.stripe_block);
   if (!found.ok()) return std::move(found).error().context("find the " + name);
-  if (!found->has_value()) return Error{Code::kDataLoss, name + ": nothing describes it"};
+  if (!found->has_value()) {
+    // A reader that waited long: what it came for has moved or was overwritten meanwhile.
+    if (segments_->at(place.segment).state == SegmentTable::State::kReleased)
+      return Error{Code::kNotFound, name + ": the segment was released meanwhile"};
+    return Error{Code::kDataLoss, name + ": nothing describes it"};
+  }
   SQ_TRY(segments_->check_fits(**found));
   if ((*found)->strip_blocks != place.strip_blocks)
     return Error{Code::kDataLoss, name + ": its description differs from the place"};

@@ -103,6 +103,8 @@ class Group {
   Async<> end_session(SessionId session);
 
   // ---- snapshots
+  // Both are done, for good, when they answer ok. What they change is listed and read as soon as
+  // the index has it: before the answer, unless the pool is so full that the index stands still.
   Async<SnapshotView> create_snapshot(std::vector<VolumeId> volumes, std::string name);
   Result<std::vector<SnapshotView>> list_snapshots() const;
   Async<> drop_snapshot(Sequence mark);
@@ -144,7 +146,8 @@ class Group {
   Result<> take_record(const std::string& key, Bytes value);
   void forget_record(const std::string& key);
   Async<> committed(Logged logged);
-  Async<Sequence> log(Draft draft);
+  Result<Logged> submit(Draft draft);  // what is submitted in one go is logged in one go
+  Async<> log(Draft draft);
   Logged find(Sequence sequence) const;
   void finish(const Logged& logged, Result<> result);
   // Errors: kUnsupported when not every node of the group knows the type.
@@ -162,6 +165,8 @@ class Group {
   std::int64_t expires_ns(const format::VolumeRecord& record) const;
   Async<> put_group_record(std::uint64_t next_volume);
   Result<SnapshotView> view_of(const index::SnapshotInfo& held) const;
+  std::string shown_id(Sequence mark) const;
+  Async<> applied_if_possible(Sequence sequence);
 
   // ---- writing (group_write.cpp)
   // The record of a volume: as it is now, when it is not deleted, or as of a snapshot that the

@@ -189,15 +189,19 @@ Result<> Group::may_log(OperationType type) const {
                                        " knows this kind of operation yet"};
 }
 
-Async<Sequence> Group::log(Draft draft) {
-  SQ_CO_TRY(core_.alive());
-  SQ_CO_TRY(core_.check_journal());
-  SQ_CO_TRY(may_log(draft.type));
-  const auto logged = take_sequence(draft.type, draft.request);
+Result<Group::Logged> Group::submit(Draft draft) {
+  SQ_TRY(core_.alive());
+  SQ_TRY(core_.check_journal());
+  SQ_TRY(may_log(draft.type));
+  auto logged = take_sequence(draft.type, draft.request);
   logged->operation.body = std::move(draft.body);
   ready(logged);
-  SQ_CO_TRY(co_await committed(logged));
-  co_return logged->operation.sequence;
+  return logged;
+}
+
+Async<> Group::log(Draft draft) {
+  SQ_CO_TRY(const auto logged, submit(std::move(draft)));
+  co_return co_await committed(logged);
 }
 
 Async<> Group::put_record(std::string key, ByteVector value, RequestId request) {

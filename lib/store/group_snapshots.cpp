@@ -1,4 +1,5 @@
 // Snapshots of a group: a mark in its log, and a record that names it.
+#include "base/probe.hpp"
 #include "store/group.hpp"
 #include "store/request_checks.hpp"
 
@@ -18,17 +19,41 @@ Async<SnapshotView> Group::create_snapshot(std::vector<VolumeId> volumes, std::s
       co_return Error{Code::kNotFound, "a volume that the snapshot is about was deleted"};
   }
   const auto key_id = volumes_.at(volumes.front()).record.key;
-  Draft draft{OperationType::kSnapshotMark, format::EmptyBody{}, {}};
-  SQ_CO_TRY(const auto mark, co_await log(std::move(draft)));
-  const auto key = format::snapshot_key(mark);
+  SnapshotView view;
+  view.group = id_;
+  for (const auto id : volumes) view.volumes.push_back(shown_name(id, volumes_.at(id).name));
+  // From here to the second submission nothing else runs: mark and record follow one another.
+  auto key = format::snapshot_key(last_.next());
   format::SnapshotRecord record;
   SQ_CO_TRY(record.name, seal_name(key_id, key, name));
   record.volumes = std::move(volumes);
-  SQ_CO_TRY(co_await put_record(key, format::encode(record)));
-  SQ_CO_TRY(co_await wait_applied(commit_));  // mark and record
-  for (const auto& held : core_.index->snapshots(id_))
-    if (held.id.sequence == mark) co_return view_of(held);
-  co_return Error{Code::kConflict, "the snapshot was dropped at once by somebody else"};
+  SQ_CO_TRY(const auto marked, submit({OperationType::kSnapshotMark, format::EmptyBody{}, {}}));
+  const auto named = submit(
+      {OperationType::kPutRecord, format::RecordBody{std::move(key), format::encode(record)}, {}});
+  SQ_CO_TRY(co_await committed(marked));
+  if (named.ok()) SQ_CO_TRY(co_await committed(*named));
+  const auto& mark = marked->operation;
+  view.id = shown_id(mark.sequence);
+  view.snapshot = {mark.incarnation, mark.epoch, mark.sequence, mark.chain};
+  view.wall_ns = mark.wall_ns;
+  if (!named.ok())
+    co_return Error{Code::kOutcomeUnknown,
+                    "snapshot " + view.id + " is there without its name: " + named.error().message};
+  view.name = std::move(name);
+  SQ_CO_TRY(co_await applied_if_possible((*named)->operation.sequence));
+  co_return view;
+}
+
+// For what is logged, and so done: a full pool only makes it show later.
+Async<> Group::applied_if_possible(Sequence sequence) {
+  const auto applied = co_await wait_applied(sequence);
+  if (!applied.failed_with(Code::kNoSpace)) co_return applied;
+  SQ_PROBE("the index could not take a snapshot's mark or drop yet");
+  co_return {};
+}
+
+std::string Group::shown_id(Sequence mark) const {
+  return std::to_string(id_.value) + "-" + std::to_string(mark.value);
 }
 
 Result<std::vector<SnapshotView>> Group::list_snapshots() const {
@@ -43,7 +68,7 @@ Result<std::vector<SnapshotView>> Group::list_snapshots() const {
 Result<SnapshotView> Group::view_of(const index::SnapshotInfo& held) const {
   const auto mark = held.id.sequence;
   SnapshotView view;
-  view.id = std::to_string(id_.value) + "-" + std::to_string(mark.value);
+  view.id = shown_id(mark);
   view.snapshot = held.id;
   view.group = id_;
   view.wall_ns = held.wall_ns;
@@ -74,12 +99,12 @@ Async<> Group::drop_snapshot(Sequence mark) {
   for (const auto& held : core_.index->snapshots(id_))
     if (held.id.sequence == mark && !held.hidden) id = held.id;
   if (!id) co_return Error{Code::kNotFound, "there is no such snapshot"};
-  Draft draft{OperationType::kDropSnapshot, format::DropBody{*id}, {}};
-  SQ_CO_TRY(const auto dropped, co_await log(std::move(draft)));
-  Draft record{
-      OperationType::kDeleteRecord, format::RecordBody{format::snapshot_key(mark), {}}, {}};
-  SQ_CO_TRY(co_await log(std::move(record)));
-  co_return co_await wait_applied(dropped);
+  SQ_CO_TRY(const auto dropped, submit({OperationType::kDropSnapshot, format::DropBody{*id}, {}}));
+  const auto unnamed = submit(
+      {OperationType::kDeleteRecord, format::RecordBody{format::snapshot_key(mark), {}}, {}});
+  SQ_CO_TRY(co_await committed(dropped));
+  if (unnamed.ok()) SQ_CO_TRY(co_await committed(*unnamed));
+  co_return co_await applied_if_possible(dropped->operation.sequence);
 }
 
 }  // namespace square::store

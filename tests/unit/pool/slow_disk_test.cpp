@@ -1,5 +1,6 @@
 // One disk is much slower than its peers; time is virtual.
 
+#include <algorithm>
 #include <functional>
 #include <set>
 
@@ -104,6 +105,41 @@ TEST_CASE("a stop waits for the discard of a segment whose last reader ends duri
   t.pool.reset();  // breaks an invariant while anything is under way
   t.world.run_for(60s);
   CHECK(t.medium(3).in_flight() == 0);
+}
+
+namespace {
+
+Task<void> read_into(Cluster* t, const pool::test::StoredItem* item,
+                     std::vector<Result<Buffer>>* out) {
+  const auto size = static_cast<std::uint32_t>(item->bytes.size());
+  const Pool::Verify verify = [item](Bytes bytes) { return same(bytes, item->bytes.bytes()); };
+  out->push_back(co_await t->pool->read_place(item->place, size, verify));
+}
+
+// Begins to read all that is stored in the first item's segment, and then the segment goes.
+Task<void> read_what_goes(Cluster* t, std::vector<Result<Buffer>>* out) {
+  const auto segment = t->stored.front().place.segment;
+  env::Scope scope(t->node.env().loop);
+  for (const auto& item : t->stored)
+    if (item.place.segment == segment) scope.spawn(read_into(t, &item, out));
+  co_await env::yield(t->node.env().loop);
+  std::erase_if(t->catalog.stripes, [&](const auto& each) { return each.segment == segment; });
+  t->pool->release_segment(segment);
+  co_await scope.join();
+}
+
+}  // namespace
+
+TEST_CASE("a read that a hung disk holds while its segment is released is told to look again") {
+  Cluster t;
+  warm(t);
+  t.medium(3).set_hung(true);
+  std::vector<Result<Buffer>> results;
+  t.node.run(read_what_goes(&t, &results));
+  CHECK(std::ranges::any_of(results, [](const auto& one) { return one.ok(); }));
+  CHECK(std::ranges::any_of(results, [](const auto& one) { return !one.ok(); }));
+  for (const auto& one : results) CHECK((one.ok() || one.failed_with(Code::kNotFound)));
+  t.medium(3).set_hung(false);
 }
 
 TEST_CASE("a race that cannot be won waits for the slow disk") {

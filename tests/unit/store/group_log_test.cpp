@@ -148,3 +148,31 @@ TEST_CASE("a group of a newer feature level is refused, not served by guess") {
   });
   CHECK(rig.group->restore().code() == Code::kUnsupported);
 }
+
+TEST_CASE("a snapshot is made and dropped though the pool is too full for the index to go on") {
+  GroupRig rig;
+  must(rig.begin());
+  const auto volume = create(rig);
+  const Error full{Code::kNoSpace, "full"};
+  rig.core->no_room = full;
+  must(rig.rig.run(rig.write(volume, 0, blocks_of(1, 1))));  // nothing places it
+  const auto made = must(rig.rig.run(rig.group->create_snapshot({volume}, "s")));
+  CHECK(must(rig.group->list_snapshots()).empty());
+  CHECK(rig.rig.run(rig.group->drop_snapshot(made.snapshot.sequence)).code() == Code::kNoSpace);
+  rig.core->no_room.reset();
+  must(rig.rig.run(rig.group->destage_once()));
+  const auto listed = must(rig.group->list_snapshots());
+  REQUIRE(listed.size() == 1);
+  CHECK(listed[0].id == made.id);
+  CHECK(listed[0].name == "s");
+  CHECK(listed[0].snapshot == made.snapshot);
+  CHECK(listed[0].volumes == made.volumes);
+  CHECK(listed[0].wall_ns == made.wall_ns);
+
+  rig.core->no_room = full;
+  must(rig.rig.run(rig.write(volume, 0, blocks_of(1, 2))));
+  must(rig.rig.run(rig.group->drop_snapshot(made.snapshot.sequence)));
+  rig.core->no_room.reset();
+  must(rig.rig.run(rig.group->destage_once()));
+  CHECK(must(rig.group->list_snapshots()).empty());
+}
