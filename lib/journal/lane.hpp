@@ -88,7 +88,9 @@ class Lane {
 
   // Writes every live batch again to disks that lack it until it has m + 1 copies, never over a
   // good copy, and flushes every live disk: also a copy that was only read back may sit in a
-  // volatile cache. After recover(), before start(). Errors: kIo.
+  // volatile cache. After recover(), before start(). Errors: kIo; kConflict when the last copy of a
+  // batch went bad after recover() had read it. A durable batch has others, so recovery begins
+  // anew, with another lane.
   Async<> restore_copies();
 
   // From now on appends are taken, in `epoch`, and go on at the recovered end. `on_durable` is

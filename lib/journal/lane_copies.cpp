@@ -133,8 +133,8 @@ Async<> Lane::Impl::restore_copies() {
     if (!lacking.empty() && !SQ_PLANTED("no_recopy")) {
       SQ_PROBE("journal batch copied again before the term");
       if (!co_await copy_round())
-        co_return Error{Code::kIo, named("no copy left of the batch at ") +
-                                       std::to_string(lacking.front().value)};
+        co_return Error{Code::kConflict, named("no copy left of the batch at ") +
+                                             std::to_string(lacking.front().value)};
       continue;
     }
     co_await flush_slots(live);

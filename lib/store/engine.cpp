@@ -8,6 +8,12 @@
 
 namespace square::store {
 
+namespace {
+
+constexpr int kOpenAttemptsMax = 8;
+
+}  // namespace
+
 Result<> Engine::Impl::enter() const {
   if (stopping_) return Error{Code::kUnavailable, "the engine is stopping"};
   return core_.alive();
@@ -76,16 +82,22 @@ Engine::~Engine() = default;
 Async<std::unique_ptr<Engine>> Engine::open(env::Env env, EngineOptions options,
                                             index::KvFactory& index_files, codec::KeyStore& keys) {
   // The local index is a copy of what checkpoint and journal hold. One that turns out to be damaged
-  // is left aside, and everything begins anew without it.
-  for (bool with_local_index = true;; with_local_index = false) {
+  // is left aside, and everything begins anew without it. So it does when the journal turns out to
+  // be another one than was read: nothing was shown or logged yet.
+  bool with_local_index = true;
+  for (int attempt = 1;; ++attempt) {
     std::unique_ptr<Engine> engine(
         new Engine(std::make_unique<Impl>(env, options, index_files, keys, with_local_index)));
     auto opened = co_await engine->impl_->open();
     if (opened.ok()) co_return engine;
-    const bool again = engine->impl_->local_index_failed();
+    const bool index_failed = with_local_index && engine->impl_->local_index_failed();
+    const bool journal_changed = engine->impl_->journal_changed();
     co_await engine->impl_->stop();
-    if (!again) co_return std::move(opened).error();
-    SQ_PROBE("a damaged local index was left aside");
+    if ((!index_failed && !journal_changed) || attempt == kOpenAttemptsMax)
+      co_return std::move(opened).error();
+    with_local_index = with_local_index && !index_failed;
+    if (index_failed) SQ_PROBE("a damaged local index was left aside");
+    if (journal_changed) SQ_PROBE("recovery began anew: a batch lost its last copy");
   }
 }
 

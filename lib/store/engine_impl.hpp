@@ -17,6 +17,8 @@ class Engine::Impl : public pool::StripeCatalog {
   Async<> open();
   // It failed over the local index: checkpoint and journal may do without.
   bool local_index_failed() const { return local_index_failed_; }
+  // The journal changed under it: begun anew, recovery may find another end, or what was lost.
+  bool journal_changed() const { return journal_changed_; }
 
   // ---- background (background.cpp)
   void start_background();
@@ -152,6 +154,7 @@ class Engine::Impl : public pool::StripeCatalog {
   bool with_local_index_;
   bool local_index_used_ = false;
   bool local_index_failed_ = false;
+  bool journal_changed_ = false;
   bool serving_ = false;  // recovery is complete
   bool stopping_ = false;
   bool stopped_ = false;

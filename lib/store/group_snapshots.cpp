@@ -13,6 +13,8 @@ Async<SnapshotView> Group::create_snapshot(std::vector<VolumeId> volumes, std::s
     co_return Error{Code::kInvalid, "a snapshot names at most " +
                                         std::to_string(format::kSnapshotVolumesMax) + " volumes"};
   const auto lock = co_await control_.lock();
+  // It could not be read at before there is room again.
+  if (core_.no_room) co_return *core_.no_room;
   for (const auto id : volumes) {
     const auto found = volumes_.find(id);
     if (found == volumes_.end() || found->second.record.deleted)

@@ -168,7 +168,9 @@ Async<> Engine::Impl::open() {
   SQ_CO_TRY(std::move(taken));
   recovered.records.clear();
 
-  SQ_CO_TRY(co_await core_.lane->restore_copies());
+  auto restored = co_await core_.lane->restore_copies();
+  journal_changed_ = restored.failed_with(Code::kConflict);
+  SQ_CO_TRY(std::move(restored));
   if (checkpoint) next_checkpoint_ = checkpoint->id.number + 1;
   // The labels know of every term, also of one whose records lie on a disk that is away now.
   epoch_.number = std::max({core_.pool->last_epoch(), recovered.highest_epoch.number,

@@ -377,6 +377,7 @@ void EngineRun::check_snapshots() {
                              static_cast<std::uint32_t>(count * kSectorBytes), snapshot.id));
     if (!reply.ok()) {
       snapshot.model.end_read(began);
+      if (reply.failed_with(Code::kNoSpace)) continue;  // the index has not come to its mark yet
       return violation("snapshot " + snapshot.id + ": " + reply.error().message);
     }
     if (auto wrong = snapshot.model.check(first, reply->data.bytes(), began, tick()))

@@ -10,6 +10,10 @@ using format::OperationType;
 namespace {
 
 Task<void> keep(Async<> task, std::optional<Result<>>* out) { out->emplace(co_await task); }
+Task<void> keep_view(Async<store::SnapshotView> task,
+                     std::optional<Result<store::SnapshotView>>* out) {
+  out->emplace(co_await task);
+}
 
 VolumeId create(GroupRig& rig) {
   store::CreateVolume request;
@@ -154,9 +158,19 @@ TEST_CASE("a snapshot is made and dropped though the pool is too full for the in
   must(rig.begin());
   const auto volume = create(rig);
   const Error full{Code::kNoSpace, "full"};
-  rig.core->no_room = full;
   must(rig.rig.run(rig.write(volume, 0, blocks_of(1, 1))));  // nothing places it
-  const auto made = must(rig.rig.run(rig.group->create_snapshot({volume}, "s")));
+  rig.core->no_room = full;
+  CHECK(rig.rig.run(rig.group->create_snapshot({volume}, "s")).code() == Code::kNoSpace);
+  rig.core->no_room.reset();
+  std::optional<Result<store::SnapshotView>> outcome;
+  env::Scope scope(rig.rig.process.loop());
+  scope.spawn(keep_view(rig.group->create_snapshot({volume}, "s"), &outcome));
+  const auto before = rig.leg->answered.size();
+  rig.run_until([&] { return rig.leg->answered.size() == before + 2; });
+  rig.core->no_room = full;
+  rig.core->progress.pulse();
+  rig.run_until([&] { return scope.size() == 0; });
+  const auto made = must(*outcome);
   CHECK(must(rig.group->list_snapshots()).empty());
   CHECK(rig.rig.run(rig.group->drop_snapshot(made.snapshot.sequence)).code() == Code::kNoSpace);
   rig.core->no_room.reset();
