@@ -94,12 +94,33 @@ Result<> verify_stored(Bytes stored, const ExtentRef& expected) {
   if (checksum != expected.checksum) return corrupt("checksum is not the expected one");
   if (checksum64(stored.subspan(kExtentChecksumEnd)) != checksum)
     return corrupt("bytes do not have their checksum");
-  SQ_TRY(const auto header, decode_extent_header(stored));
+  SQ_TRY(verify_header(stored, expected));
+  return {};
+}
+
+Result<ExtentHeader> verify_header(Bytes stored, const ExtentRef& expected) {
+  SQ_TRY(auto header, decode_extent_header(stored));
   if (header.stored_bytes != expected.stored_bytes) return corrupt("stored length differs");
   if (header.identity.id != expected.id) return corrupt("id differs");
   if (header.identity.plain_bytes != expected.plain_bytes) return corrupt("content length differs");
   if (extent_digest(stored, header) != expected.digest) return corrupt("digest differs");
-  return {};
+  return header;
+}
+
+StoredPart part_of(std::uint32_t plain_bytes, std::uint8_t frame_shift, std::uint32_t offset,
+                   std::uint32_t size) {
+  SQ_CHECK(size > 0 && offset < plain_bytes && size <= plain_bytes - offset);
+  const auto frame_bytes = 1u << frame_shift;
+  const auto stored = [](std::uint32_t content) {
+    return content + content / kBlockBytes * static_cast<std::uint32_t>(kIngestBytes);
+  };
+  const auto end = std::min<std::uint64_t>(
+      plain_bytes, align_up(std::uint64_t{offset} + size, std::uint64_t{frame_bytes}));
+  StoredPart part;
+  part.header_bytes = header_size(frame_count(plain_bytes, frame_shift));
+  part.frames_begin = part.header_bytes + stored(offset / frame_bytes * frame_bytes);
+  part.frames_end = part.header_bytes + stored(static_cast<std::uint32_t>(end));
+  return part;
 }
 
 Digest extent_digest(Bytes stored, const ExtentHeader& header) {

@@ -51,6 +51,18 @@ std::uint32_t header_size(std::uint32_t frames);
 std::uint32_t stored_size(std::uint32_t plain_bytes, std::uint8_t frame_shift);
 // SHA-256 of the header behind its checksum, tags included, cut: the tags bind the content.
 Digest extent_digest(Bytes stored, const ExtentHeader& header);
+// The bytes of a stored extent that open a part of its content: its header, and the frames that
+// hold the part.
+struct StoredPart {
+  std::uint32_t header_bytes = 0;
+  std::uint32_t frames_begin = 0, frames_end = 0;
+};
+// `offset` and `size` lie inside the content; size is not 0.
+StoredPart part_of(std::uint32_t plain_bytes, std::uint8_t frame_shift, std::uint32_t offset,
+                   std::uint32_t size);
+// Checks a header by itself against what the index expects: lengths, identity, digest. Its tags
+// then prove each frame. Needs no key. Errors: kCorrupt, naming what differs; kUnsupported.
+Result<ExtentHeader> verify_header(Bytes header, const ExtentRef& expected);
 // Checks the stored bytes against what the log or index expects: length, checksum, identity,
 // digest. Needs no key. Errors: kCorrupt, naming what differs.
 Result<> verify_stored(Bytes stored, const ExtentRef& expected);

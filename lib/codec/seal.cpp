@@ -218,12 +218,45 @@ class Opener::Impl {
   // One request: where in the content, and where to.
   struct Range {
     std::size_t begin, end;
-    std::byte* out;
+    MutableBytes out;
     std::vector<std::uint64_t>* ingest;
   };
+  // What there is of the stored extent.
+  struct Source {
+    Bytes header, frames;
+    std::size_t frames_begin;  // of the first byte of `frames` in the stored extent
+    bool whole;                // both are all of it
+  };
 
-  Result<> open(Aead& cipher, const ExtentHeader& header, Bytes stored, const Range& range) {
-    Additional additional(stored);
+  // Nothing unauthenticated is left for a caller who forgets to ask.
+  Result<> open(const SecretKey& data_key, KeyId key_id, const SealId& seal, const Source& source,
+                const ExtentIdentity& expected, const Range& range) {
+    auto opened = check_and_open(data_key, key_id, seal, source, expected, range);
+    if (!opened.ok() && !range.out.empty()) OPENSSL_cleanse(range.out.data(), range.out.size());
+    if (!opened.ok() && range.ingest != nullptr) range.ingest->clear();
+    return opened;
+  }
+
+  KeyedCiphers ciphers{Aead::Direction::kDecrypt};
+
+ private:
+  Result<> check_and_open(const SecretKey& data_key, KeyId key_id, const SealId& seal,
+                          const Source& source, const ExtentIdentity& expected,
+                          const Range& range) {
+    SQ_TRY(const auto header, decode_extent_header(source.header));
+    const auto given = source.frames_begin + source.frames.size();
+    if (given > header.stored_bytes || (source.whole && given != header.stored_bytes))
+      return corrupt("stored length differs");
+    if (header.identity != expected) return corrupt("identity differs");
+    if (range.begin % kBlockBytes != 0 || range.out.size() % kBlockBytes != 0 ||
+        range.end > expected.plain_bytes)
+      return Error{Code::kInvalid, "extent: range to open"};
+    return open_frames(ciphers.get(data_key, key_id, seal), header, source, range);
+  }
+
+  Result<> open_frames(Aead& cipher, const ExtentHeader& header, const Source& source,
+                       const Range& range) {
+    Additional additional(source.header);
     const auto frame_bytes = std::size_t{1} << header.frame_shift;
     const auto frame_stored = frame_bytes + frame_bytes / kBlockBytes * kIngestBytes;
     const auto frames_begin = header_size(static_cast<std::uint32_t>(header.tags.size()));
@@ -231,8 +264,11 @@ class Opener::Impl {
          begin += frame_bytes) {
       const auto frame = static_cast<std::uint32_t>(begin / frame_bytes);
       const auto size = std::min<std::size_t>(frame_bytes, header.identity.plain_bytes - begin);
-      const auto sealed = stored.subspan(frames_begin + frame * frame_stored,
-                                         size + size / kBlockBytes * kIngestBytes);
+      const auto sealed_size = size + size / kBlockBytes * kIngestBytes;
+      const auto at = frames_begin + frame * frame_stored;
+      if (at < source.frames_begin || at + sealed_size > source.frames_begin + source.frames.size())
+        return Error{Code::kInvalid, "extent: frame " + std::to_string(frame) + " is not there"};
+      const auto sealed = source.frames.subspan(at - source.frames_begin, sealed_size);
       cipher.begin(nonce_of(header.first_counter + frame), additional.of_frame(frame));
       if (!decrypt(cipher, sealed, begin, size, range, header.tags[frame]))
         return corrupt("frame " + std::to_string(frame) + " is not authentic");
@@ -241,9 +277,6 @@ class Opener::Impl {
     return {};
   }
 
-  KeyedCiphers ciphers{Aead::Direction::kDecrypt};
-
- private:
   // Puts the wanted part of the frame where it belongs, and what is around it aside.
   bool decrypt(Aead& cipher, Bytes sealed, std::size_t begin, std::size_t size, const Range& range,
                const Tag& tag) {
@@ -255,7 +288,7 @@ class Opener::Impl {
     const auto to = std::min(range.end, begin + size) - begin;
     aside_.resize(std::max({aside_.size(), from, size - to}));
     cipher.add(content.first(from), aside_.data());
-    cipher.add(content.subspan(from, to - from), range.out + (begin + from - range.begin));
+    cipher.add(content.subspan(from, to - from), range.out.data() + (begin + from - range.begin));
     cipher.add(content.subspan(to), aside_.data());
     const auto authentic = cipher.finish_decryption(tag);
     OPENSSL_cleanse(aside_.data(), std::max(from, size - to));
@@ -266,7 +299,7 @@ class Opener::Impl {
     const auto to = std::min(range.end, begin + size);
     for (auto at = std::max(range.begin, begin); at < to; at += kBlockBytes) {
       const auto hash = hashes_[(at - begin) / kBlockBytes];
-      if (checksum64({range.out + (at - range.begin), kBlockBytes}) != hash)
+      if (checksum64(range.out.subspan(at - range.begin, kBlockBytes)) != hash)
         return corrupt("block at " + std::to_string(at) + " is not what the client hashed");
       if (range.ingest != nullptr) range.ingest->push_back(hash);
     }
@@ -285,20 +318,16 @@ void Opener::forget(KeyId key_id) { impl_->ciphers.forget(key_id); }
 Result<> Opener::open(const SecretKey& data_key, KeyId key_id, const SealId& seal, Bytes stored,
                       const ExtentIdentity& expected, std::uint32_t offset, MutableBytes out,
                       std::vector<std::uint64_t>* ingest) {
-  const auto opened = [&]() -> Result<> {
-    SQ_TRY(const auto header, decode_extent_header(stored));
-    if (header.stored_bytes != stored.size()) return corrupt("stored length differs");
-    if (header.identity != expected) return corrupt("identity differs");
-    const auto end = std::size_t{offset} + out.size();
-    if (offset % kBlockBytes != 0 || out.size() % kBlockBytes != 0 || end > expected.plain_bytes)
-      return Error{Code::kInvalid, "extent: range to open"};
-    auto& cipher = impl_->ciphers.get(data_key, key_id, seal);
-    return impl_->open(cipher, header, stored, {offset, end, out.data(), ingest});
-  }();
-  // Nothing unauthenticated may be left for a caller who forgets to ask.
-  if (!opened.ok() && !out.empty()) OPENSSL_cleanse(out.data(), out.size());
-  if (!opened.ok() && ingest != nullptr) ingest->clear();
-  return opened;
+  return impl_->open(data_key, key_id, seal, {stored, stored, 0, true}, expected,
+                     {offset, offset + out.size(), out, ingest});
+}
+
+Result<> Opener::open_part(const SecretKey& data_key, KeyId key_id, const SealId& seal,
+                           Bytes header, Bytes frames, std::uint32_t frames_begin,
+                           const ExtentIdentity& expected, std::uint32_t offset, MutableBytes out,
+                           std::vector<std::uint64_t>* ingest) {
+  return impl_->open(data_key, key_id, seal, {header, frames, frames_begin, false}, expected,
+                     {offset, offset + out.size(), out, ingest});
 }
 
 }  // namespace square::codec

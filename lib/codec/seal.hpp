@@ -59,6 +59,12 @@ class Opener {
   Result<> open(const SecretKey& data_key, KeyId key_id, const SealId& seal, Bytes stored,
                 const ExtentIdentity& expected, std::uint32_t offset, MutableBytes out,
                 std::vector<std::uint64_t>* ingest = nullptr);
+  // The same from a part of the stored extent: `header` begins with its header, and `frames` are
+  // its bytes from `frames_begin` on, with all frames that are needed. kInvalid also for too few.
+  Result<> open_part(const SecretKey& data_key, KeyId key_id, const SealId& seal, Bytes header,
+                     Bytes frames, std::uint32_t frames_begin, const ExtentIdentity& expected,
+                     std::uint32_t offset, MutableBytes out,
+                     std::vector<std::uint64_t>* ingest = nullptr);
   // Drops everything derived from that key: it was destroyed.
   void forget(KeyId key_id);
 

@@ -190,6 +190,12 @@ class Group {
   Result<std::vector<ReadPiece>> map_range(VolumeId volume, std::uint64_t offset,
                                            std::uint64_t length, std::optional<Sequence> at) const;
   // `ingest`, when given, gets the hash of each block as its client made it; not for holes.
+  std::optional<codec::StoredPart> part_to_read(const ReadPiece& piece) const;
+  codec::ExtentIdentity identity_of(VolumeId volume, const ReadPiece& piece) const;
+  Task<void> read_stored(format::Place place, std::uint32_t begin, std::uint32_t end,
+                         Result<Buffer>* out);
+  Async<> fetch_part(VolumeId volume, KeyId key, const ReadPiece& piece, codec::StoredPart part,
+                     MutableBytes out, std::vector<std::uint64_t>* ingest);
   Async<> fetch(VolumeId volume, KeyId key, ReadPiece piece, MutableBytes out,
                 std::vector<std::uint64_t>* ingest = nullptr);
   Task<void> fetch_one(VolumeId volume, KeyId key, ReadPiece piece, MutableBytes out,

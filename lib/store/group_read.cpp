@@ -11,6 +11,7 @@ namespace square::store {
 namespace {
 
 constexpr int kReadAttempts = 8;  // a segment may be cleaned and reused between lookup and read
+constexpr std::uint32_t kReadThroughBytes = 20u << 10;  // rather than one more request
 constexpr std::uint64_t kStatusChunkBytes = 64ull << 20;
 
 ReadPiece from_mapping(std::uint64_t offset, std::uint64_t length, const format::Mapping& mapping) {
@@ -69,6 +70,11 @@ Async<> Group::fetch(VolumeId volume, KeyId key_id, ReadPiece piece, MutableByte
     std::memset(out.data(), 0, out.size());
     co_return {};
   }
+  if (const auto part = part_to_read(piece)) {
+    auto done = co_await fetch_part(volume, key_id, piece, *part, out, ingest);
+    if (done.ok() || done.code() == Code::kNotFound) co_return done;
+    SQ_PROBE("a part of an extent did not prove itself: the whole was read");
+  }
   auto stored = piece.stored;
   if (!stored.empty()) {
     SQ_CO_TRY(codec::verify_stored(stored.bytes(), piece.extent));
@@ -83,15 +89,67 @@ Async<> Group::fetch(VolumeId volume, KeyId key_id, ReadPiece piece, MutableByte
   SQ_CO_TRY(const auto header, codec::decode_extent_header(stored.bytes()));
   SQ_CO_TRY(const auto seal, seals_.find(header.seal));
   SQ_CO_TRY(const auto* key, core_.keys.data_key(key_id));
-  codec::ExtentIdentity expected;
-  expected.cell = core_.cell_tag();
-  expected.incarnation = incarnation_;
-  expected.container = volume;
-  expected.offset = piece.offset - piece.extent_offset;
-  expected.plain_bytes = piece.extent.plain_bytes;
-  expected.id = piece.extent.id;
-  co_return opener_.open(*key, key_id, seal, stored.bytes(), expected, piece.extent_offset, out,
-                         ingest);
+  co_return opener_.open(*key, key_id, seal, stored.bytes(), identity_of(volume, piece),
+                         piece.extent_offset, out, ingest);
+}
+
+codec::ExtentIdentity Group::identity_of(VolumeId volume, const ReadPiece& piece) const {
+  codec::ExtentIdentity identity;
+  identity.cell = core_.cell_tag();
+  identity.incarnation = incarnation_;
+  identity.container = volume;
+  identity.offset = piece.offset - piece.extent_offset;
+  identity.plain_bytes = piece.extent.plain_bytes;
+  identity.id = piece.extent.id;
+  return identity;
+}
+
+// Nothing when the whole extent is to be read: it is in memory, or little would be saved. An extent
+// of another frame size is read whole too; only its header says which.
+std::optional<codec::StoredPart> Group::part_to_read(const ReadPiece& piece) const {
+  const auto& extent = piece.extent;
+  const auto shift = core_.options.frame_shift;
+  if (!piece.stored.empty()) return std::nullopt;
+  if (extent.stored_bytes != codec::stored_size(extent.plain_bytes, shift)) return std::nullopt;
+  auto part = codec::part_of(extent.plain_bytes, shift, piece.extent_offset,
+                             static_cast<std::uint32_t>(piece.length));
+  if (part.frames_begin - part.header_bytes <= kReadThroughBytes)
+    part.frames_begin = part.header_bytes;
+  const auto bytes = part.header_bytes + (part.frames_end - part.frames_begin);
+  if (bytes + 2 * kBlockBytes > extent.stored_bytes / 2) return std::nullopt;
+  return part;
+}
+
+Task<void> Group::read_stored(format::Place place, std::uint32_t begin, std::uint32_t end,
+                              Result<Buffer>* out) {
+  place.byte_offset += begin;
+  // Whether it is right is seen when header and frames are together.
+  *out = co_await core_.pool->read_place(place, end - begin, [](Bytes) { return true; });
+}
+
+// The index's digest proves the header, and the header's tags each frame.
+Async<> Group::fetch_part(VolumeId volume, KeyId key_id, const ReadPiece& piece,
+                          codec::StoredPart part, MutableBytes out,
+                          std::vector<std::uint64_t>* ingest) {
+  SQ_PROBE("a part of an extent was read");
+  const auto& place = piece.extent.place;
+  Result<Buffer> head = Buffer(), frames = Buffer();
+  if (part.frames_begin == part.header_bytes) {
+    co_await read_stored(place, 0, part.frames_end, &head);
+    if (head.ok()) frames = head->slice(part.header_bytes, part.frames_end - part.header_bytes);
+  } else {
+    env::Scope reads(core_.env.loop);
+    reads.spawn(read_stored(place, 0, part.header_bytes, &head));
+    reads.spawn(read_stored(place, part.frames_begin, part.frames_end, &frames));
+    co_await reads.join();
+  }
+  SQ_CO_TRY(head);
+  SQ_CO_TRY(frames);
+  SQ_CO_TRY(const auto header, codec::verify_header(head->bytes(), piece.extent));
+  SQ_CO_TRY(const auto seal, seals_.find(header.seal));
+  SQ_CO_TRY(const auto* key, core_.keys.data_key(key_id));
+  co_return opener_.open_part(*key, key_id, seal, head->bytes(), frames->bytes(), part.frames_begin,
+                              identity_of(volume, piece), piece.extent_offset, out, ingest);
 }
 
 // `result` keeps the first error; it outlives the task.

@@ -66,6 +66,26 @@ TEST_CASE("any run of blocks opens by itself") {
                           static_cast<std::uint32_t>(first * 4096), out)
                     .ok());
         CHECK(std::equal(out.begin(), out.end(), content.begin() + long(first * 4096)));
+        if (first == last) continue;
+
+        const auto part =
+            part_of(identity.plain_bytes, shift, static_cast<std::uint32_t>(first * 4096),
+                    static_cast<std::uint32_t>(out.size()));
+        const auto stored = sealed.stored.bytes();
+        const auto head = stored.first(part.header_bytes);
+        const auto frames = stored.subspan(part.frames_begin, part.frames_end - part.frames_begin);
+        const auto open_part = [&](Bytes some, std::uint32_t begin) {
+          return opener.open_part(key_of(7), kSampleKey, seal_of(9), head, some, begin, identity,
+                                  static_cast<std::uint32_t>(first * 4096), out);
+        };
+        std::ranges::fill(out, std::byte{});
+        REQUIRE(verify_header(head, sealed.ref).ok());
+        REQUIRE(open_part(frames, part.frames_begin).ok());
+        CHECK(std::equal(out.begin(), out.end(), content.begin() + long(first * 4096)));
+        CHECK(open_part(frames.first(frames.size() - 1), part.frames_begin).code() ==
+              Code::kInvalid);
+        CHECK(open_part(frames.subspan(1), part.frames_begin + 1).code() == Code::kInvalid);
+        CHECK(all_zero(out));
       }
     }
   }
@@ -125,6 +145,25 @@ TEST_CASE("every flipped bit of a stored extent is noticed, with and without key
   }
   CHECK(unverified == 0);
   CHECK(opened == 0);
+}
+
+TEST_CASE(
+    "every flipped bit of a header is noticed, the checksum's aside, which a part does without") {
+  const auto content = random_bytes(5 * 4096, 3);
+  Sealer sealer(seal_of(9), 4);
+  const auto sealed = seal_sample(sealer, content, 12);
+  const auto head = sealed.stored.bytes().first(header_size(5));
+  ByteVector damaged(head.begin(), head.end());
+  REQUIRE(verify_header(damaged, sealed.ref).ok());
+  for (std::size_t bit = kExtentChecksumEnd * 8; bit < damaged.size() * 8; ++bit) {
+    damaged[bit / 8] ^= std::byte{1} << (bit % 8);
+    CHECK_FALSE(verify_header(damaged, sealed.ref).ok());
+    damaged[bit / 8] ^= std::byte{1} << (bit % 8);
+  }
+  CHECK_FALSE(verify_header(head.first(head.size() - 1), sealed.ref).ok());
+  auto other = sealed.ref;
+  other.digest[0] ^= std::byte{1};
+  CHECK(verify_header(damaged, other).code() == Code::kCorrupt);
 }
 
 TEST_CASE("damage with a matching checksum is still not authentic") {
