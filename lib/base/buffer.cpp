@@ -1,6 +1,8 @@
 #include "base/buffer.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdlib>
 #include <mutex>
 
@@ -8,6 +10,13 @@ namespace square {
 namespace {
 
 std::atomic<std::size_t> live_bytes{0};
+
+constexpr std::size_t kCachedBytesMax = 2u << 20;
+
+// Between the sizes of slabs near this one: an extent of 64 KiB and its header waste little.
+std::size_t class_step(std::size_t size) {
+  return std::max<std::size_t>(kBlockBytes, std::bit_ceil(size) / 8);
+}
 
 // Slabs of the sizes that the hot path uses again and again are kept for the next one: a fresh
 // mapping costs more in page faults than the write that it carries.
@@ -32,10 +41,12 @@ class SlabCache {
 
  private:
   static constexpr std::size_t kKeptBytesMax = 32u << 20;
-  static constexpr std::size_t kClasses = 16;  // 4 KiB << n
+  static constexpr std::size_t kClasses = 40;  // four for each power of two, up to kCachedBytesMax
 
   std::vector<std::byte*>& list_of(std::size_t size) {
-    return lists_[static_cast<std::size_t>(std::countr_zero(size / kBlockBytes)) % kClasses];
+    const auto above = std::bit_ceil(size);
+    const auto power = static_cast<std::size_t>(std::countr_zero(above / kBlockBytes));
+    return lists_[power * 4 + (above - size) / class_step(size)];
   }
 
   std::mutex mutex_;
@@ -48,11 +59,9 @@ SlabCache& cache() {
   return *instance;
 }
 
-constexpr std::size_t kCachedBytesMax = 2u << 20;
-
 std::size_t slab_size(std::size_t size) {
   const auto rounded = align_up(size == 0 ? 1 : size, kBlockBytes);
-  return rounded <= kCachedBytesMax ? std::bit_ceil(rounded) : rounded;
+  return rounded <= kCachedBytesMax ? align_up(rounded, class_step(rounded)) : rounded;
 }
 
 void release(std::byte* slab, std::size_t size) {

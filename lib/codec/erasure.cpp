@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <tuple>
 
 namespace square::codec {
 namespace {
@@ -12,6 +14,7 @@ namespace {
 constexpr std::size_t kStrips = 32;
 constexpr std::size_t kVectorBytes = 32;       // ISA-L's xor_gen and pq_gen want this alignment
 constexpr std::size_t kTableBytes = 32;        // of one coefficient, expanded for the vector unit
+constexpr std::size_t kTablesKeptMax = 256;    // of a thread: 256 bytes for each strip wanted
 constexpr std::size_t kChunkBytes = 1u << 30;  // ISA-L counts bytes in an int
 
 unsigned char* raw(const std::byte* bytes) {
@@ -67,6 +70,35 @@ void Erasure::recover(std::span<const std::uint8_t> have, std::span<const std::b
   SQ_CHECK(std::ranges::adjacent_find(have, std::greater_equal{}) == have.end(), "not ascending");
   if (want.empty() || strip_bytes == 0) return;
 
+  const auto& tables = recovery_tables(have, want);
+  std::array<unsigned char*, kStrips> sources, targets;
+  std::transform(from.begin(), from.end(), sources.begin(), raw);
+  std::transform(to.begin(), to.end(), targets.begin(), raw);
+  ec_encode_data(static_cast<int>(strip_bytes), k_, static_cast<int>(want.size()),
+                 const_cast<unsigned char*>(tables.data()), sources.data(), targets.data());
+}
+
+// As long as the same disks are gone they are the same for every stripe of one rotation: making
+// them costs as much as recovering a few KiB.
+const std::vector<unsigned char>& Erasure::recovery_tables(
+    std::span<const std::uint8_t> have, std::span<const std::uint8_t> want) const {
+  using Key = std::tuple<std::uint8_t, std::uint8_t, std::uint32_t, std::uint32_t>;
+  thread_local std::map<Key, std::vector<unsigned char>> kept;
+  const auto set_of = [](std::span<const std::uint8_t> strips) {
+    std::uint32_t set = 0;
+    for (const auto strip : strips) set |= std::uint32_t{1} << strip;
+    return set;
+  };
+  SQ_CHECK(std::ranges::adjacent_find(want, std::greater_equal{}) == want.end(), "not ascending");
+  const Key key{k_, m_, set_of(have), set_of(want)};
+  const auto found = kept.find(key);
+  if (found != kept.end()) return found->second;
+  if (kept.size() >= kTablesKeptMax) kept.clear();
+  return kept.emplace(key, make_recovery_tables(have, want)).first->second;
+}
+
+std::vector<unsigned char> Erasure::make_recovery_tables(std::span<const std::uint8_t> have,
+                                                         std::span<const std::uint8_t> want) const {
   // Rows of the strips at hand, inverted, give data from them; times a wanted strip's row, that
   // strip.
   std::array<unsigned char, kStrips * kStrips> rows, inverse, wanted;
@@ -85,13 +117,13 @@ void Erasure::recover(std::span<const std::uint8_t> have, std::span<const std::b
     }
   }
   std::vector<unsigned char> tables(kTableBytes * k_ * want.size());
-  const auto count = static_cast<int>(want.size());
-  ec_init_tables(k_, count, wanted.data(), tables.data());
-  std::array<unsigned char*, kStrips> sources, targets;
-  std::transform(from.begin(), from.end(), sources.begin(), raw);
-  std::transform(to.begin(), to.end(), targets.begin(), raw);
-  ec_encode_data(static_cast<int>(strip_bytes), k_, count, tables.data(), sources.data(),
-                 targets.data());
+  ec_init_tables(k_, static_cast<int>(want.size()), wanted.data(), tables.data());
+  return tables;
+}
+
+const Erasure& Erasure::of(std::uint8_t k, std::uint8_t m) {
+  thread_local std::map<std::pair<std::uint8_t, std::uint8_t>, Erasure> kept;
+  return kept.try_emplace({k, m}, k, m).first->second;
 }
 
 }  // namespace square::codec

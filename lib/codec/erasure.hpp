@@ -20,13 +20,22 @@ class Erasure {
   void encode(std::span<const std::byte* const> data, std::span<std::byte* const> parity,
               std::size_t strip_bytes) const;
 
+  // One of these that this thread keeps.
+  static const Erasure& of(std::uint8_t k, std::uint8_t m);
+
   // `have[i]` names the strip (0..k+m-1) whose bytes are in `from[i]`, exactly k of them,
-  // ascending; `want[j]` is rebuilt into `to[j]`, at most m of them, none in `have`.
+  // ascending; `want[j]`, ascending too, is rebuilt into `to[j]`: at most m of them, none in
+  // `have`.
   void recover(std::span<const std::uint8_t> have, std::span<const std::byte* const> from,
                std::span<const std::uint8_t> want, std::span<std::byte* const> to,
                std::size_t strip_bytes) const;
 
  private:
+  const std::vector<unsigned char>& recovery_tables(std::span<const std::uint8_t> have,
+                                                    std::span<const std::uint8_t> want) const;
+  std::vector<unsigned char> make_recovery_tables(std::span<const std::uint8_t> have,
+                                                  std::span<const std::uint8_t> want) const;
+
   std::uint8_t k_, m_;
   std::vector<unsigned char> matrix_;         // (k + m) x k
   std::vector<unsigned char> encode_tables_;  // 32 * k * m, for ec_encode_data

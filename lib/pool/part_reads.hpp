@@ -22,6 +22,8 @@ struct StripeIo::Part {
 struct StripeIo::PartReads {
   PartReads(env::Loop& loop, std::shared_ptr<SegmentTable> table, const format::Place& place,
             std::uint32_t size);
+  // Of one part.
+  PartReads(env::Loop& loop, std::shared_ptr<SegmentTable> table, SegmentId segment, Part part);
 
   bool ended() const { return waiting == 0; }
   bool whole() const {
@@ -42,6 +44,28 @@ struct StripeIo::PartReads {
   std::size_t waiting = 0;
   bool overdue = false;
   env::Event changed;  // pulsed
+};
+
+// A part that another read of the stripe has, or waits for, and where in it the wanted blocks
+// begin.
+struct StripeIo::Sibling {
+  std::shared_ptr<PartReads> reads;
+  std::size_t part = 0;
+  std::uint32_t skip = 0;
+};
+
+// While it lives, others find the read: what it has from the disks is not read again for the
+// recovery of what it lacks.
+class StripeIo::Listed {
+ public:
+  Listed(StripeIo* io, const StripeKey& key, std::shared_ptr<PartReads> reads)
+      : io_(io), at_(io->listed_.emplace(key, std::move(reads))) {}
+  ~Listed() { io_->listed_.erase(at_); }
+  Listed(const Listed&) = delete;
+
+ private:
+  StripeIo* io_;
+  std::multimap<StripeKey, std::shared_ptr<PartReads>>::iterator at_;
 };
 
 // Its memory is its own: late direct reads may still write to theirs.

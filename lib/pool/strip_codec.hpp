@@ -23,9 +23,9 @@ CodedStrips code_strips(const std::vector<StripeItem>& items,
                         std::size_t strip_bytes);
 
 // Recovers the wanted ones among the empty entries of `strips` (k + m of one size) from k others.
-// At least k are there.
+// At least k are there. They go to memory of their own, or where `into` has some for them.
 void recover_strips(std::vector<Buffer>& strips, const std::vector<bool>& wanted, std::uint8_t k,
-                    std::uint8_t m, std::size_t strip_bytes);
+                    std::uint8_t m, std::size_t strip_bytes, const std::vector<Buffer>& into = {});
 
 // What lasts longer than this belongs on a helper.
 inline constexpr std::size_t kInlineBytes = 256u << 10;

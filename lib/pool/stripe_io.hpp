@@ -117,6 +117,8 @@ class StripeIo {
   struct Part;       // of a read, on one strip
   struct PartReads;  // of one read
   struct Around;     // the reconstruction that races with them
+  struct Sibling;    // a read of the same stripe
+  class Listed;      // a read that others of its stripe may find
   struct Pending {
     format::StripeDescriptor stripe;
     bool written = false;
@@ -140,6 +142,12 @@ class StripeIo {
   Async<Buffer> read_degraded(format::Place place, std::uint32_t size, Pool::Verify verify);
   Async<> read_around(const format::StripeDescriptor& stripe, const std::vector<Part>& parts,
                       const std::vector<StripFault>& faults);
+  bool lacks_a_member(SegmentId segment) const;
+  std::optional<Sibling> sibling_with(const StripeKey& key, std::size_t strip, std::uint32_t from,
+                                      std::uint32_t end) const;
+  Sibling start_strip(const format::StripeDescriptor& stripe, std::size_t strip, std::uint32_t from,
+                      std::uint32_t end);
+  Async<> take_strip(Sibling sibling, std::uint32_t size, Buffer* into);
   Result<format::StripeDescriptor> find(const format::Place& place) const;
   Task<void> check_strips(const format::StripeDescriptor& stripe, StripSet& set,
                           std::vector<std::size_t> which);
@@ -162,6 +170,7 @@ class StripeIo {
   std::map<StripeKey, format::StripeDescriptor> adopted_;  // found at start
   std::map<StripeKey, std::set<std::size_t>> damaged_;     // strips found bad, each counted once
   std::map<SegmentId, std::uint32_t> writing_;
+  std::multimap<StripeKey, std::shared_ptr<PartReads>> listed_;  // where strips are recovered
   env::Event write_ended_;
   HedgeCore hedge_;
   env::Scope scope_;  // last: its tasks use all of the above

@@ -24,6 +24,14 @@ StripeIo::PartReads::PartReads(env::Loop& loop, std::shared_ptr<SegmentTable> ta
   faults.assign(parts.size(), StripFault::kNotRead);
 }
 
+StripeIo::PartReads::PartReads(env::Loop& loop, std::shared_ptr<SegmentTable> table,
+                               SegmentId segment, Part part)
+    : size(static_cast<std::uint32_t>(part.into.size())), window(part.into), changed(loop) {
+  reader.emplace(std::move(table), segment);
+  parts.push_back(std::move(part));
+  faults.assign(1, StripFault::kNotRead);
+}
+
 std::uint64_t StripeIo::PartReads::late_bytes() const {
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < parts.size(); ++i)

@@ -9,6 +9,13 @@
 
 namespace square::pool {
 
+namespace {
+
+// Of a read that others of its stripe may go along with; smaller ones come alone.
+constexpr std::uint32_t kSharedBytesMin = 32u << 10;
+
+}  // namespace
+
 std::uint64_t StripeIo::offset_of(SegmentId segment, std::uint32_t stripe_block) const {
   return chunk_offset(members_->geometry(), segment) + std::uint64_t{stripe_block} * kBlockBytes;
 }
@@ -34,6 +41,12 @@ Async<Buffer> StripeIo::read(format::Place place, std::uint32_t size, Pool::Veri
   SQ_CO_TRY(check_place(place, size));
   const SegmentTable::Reader reader(segments_, place.segment);
   const auto direct = start_parts(place, size);
+  std::optional<Listed> listed;
+  if (size >= kSharedBytesMin && lacks_a_member(place.segment)) {
+    listed.emplace(this, StripeKey{place.segment, place.generation, place.stripe_block}, direct);
+    // Who reads on in this stripe begins in the same turn: then it can be found.
+    if (direct->ended()) co_await env::yield(loop_);
+  }
   co_await wait_in_time(direct, late_after(place, *direct));
   if (!direct->ended() && verify) {
     auto raced = co_await race(place, direct, verify);
@@ -85,6 +98,46 @@ Async<> StripeIo::read_strip(MemberDiskPtr disk, const format::StripeDescriptor&
   co_return co_await disk->read(offset, std::move(into));
 }
 
+bool StripeIo::lacks_a_member(SegmentId segment) const {
+  return std::ranges::any_of(segments_->at(segment).slots,
+                             [&](Slot slot) { return members_->holder(slot, segment) == nullptr; });
+}
+
+std::optional<StripeIo::Sibling> StripeIo::sibling_with(const StripeKey& key, std::size_t strip,
+                                                        std::uint32_t from,
+                                                        std::uint32_t end) const {
+  const auto [first, last] = listed_.equal_range(key);
+  for (auto at = first; at != last; ++at) {
+    const auto& reads = *at->second;
+    for (std::size_t i = 0; i < reads.parts.size(); ++i) {
+      const auto& part = reads.parts[i];
+      if (part.strip == strip && part.from <= from && end <= part.from + part.into.size() &&
+          (reads.faults[i] == StripFault::kNone || reads.faults[i] == StripFault::kNotRead))
+        return Sibling{at->second, i, from - part.from};
+    }
+  }
+  return std::nullopt;
+}
+
+StripeIo::Sibling StripeIo::start_strip(const format::StripeDescriptor& stripe, std::size_t strip,
+                                        std::uint32_t from, std::uint32_t end) {
+  const Part part{strip, from, Buffer::allocate(end - from)};
+  auto reads = std::make_shared<PartReads>(loop_, segments_, stripe.segment, part);
+  reads->waiting = 1;
+  scope_.spawn(run_part(reads, 0, members_->holder(stripe.slots[strip], stripe.segment),
+                        offset_of(stripe.segment, stripe.stripe_block) + from));
+  return {std::move(reads), 0, 0};
+}
+
+Async<> StripeIo::take_strip(Sibling sibling, std::uint32_t size, Buffer* into) {
+  auto& reads = *sibling.reads;
+  while (reads.faults[sibling.part] == StripFault::kNotRead) co_await reads.changed.wait();
+  if (reads.faults[sibling.part] != StripFault::kNone)
+    co_return Error{Code::kIo, "a strip cannot be read"};
+  *into = reads.parts[sibling.part].into.slice(sibling.skip, size);
+  co_return {};
+}
+
 // The strips that can be read, those of disks that lag behind their peers last.
 std::vector<std::size_t> StripeIo::quick_first(const format::StripeDescriptor& stripe,
                                                const std::vector<bool>& gone,
@@ -114,18 +167,36 @@ Async<> StripeIo::read_around(const format::StripeDescriptor& stripe,
   }
   std::vector<Buffer> strips(stripe.slots.size());
   std::vector<Async<>> tasks;
+  std::vector<std::unique_ptr<Listed>> listed;
+  const auto key = key_of(stripe);
+  const bool alone = listed_.count(key) <= 1;
   for (const auto i : quick_first(stripe, gone, end - from)) {
     if (tasks.size() == stripe.k) break;
-    strips[i] = Buffer::allocate(end - from);
-    tasks.push_back(
-        read_strip(members_->holder(stripe.slots[i], stripe.segment), stripe, from, strips[i]));
+    auto sibling = sibling_with(key, i, from, end);
+    if (sibling) {
+      SQ_PROBE("a strip for recovery came from another read of its stripe");
+    } else if (!alone) {
+      sibling = start_strip(stripe, i, from, end);
+      listed.push_back(std::make_unique<Listed>(this, key, sibling->reads));
+    }
+    if (sibling) {
+      tasks.push_back(take_strip(std::move(*sibling), end - from, &strips[i]));
+    } else {
+      strips[i] = Buffer::allocate(end - from);
+      tasks.push_back(
+          read_strip(members_->holder(stripe.slots[i], stripe.segment), stripe, from, strips[i]));
+    }
   }
   if (tasks.size() < stripe.k) co_return Error{Code::kIo, "too few strips are left"};
   for (const auto& result : co_await run_all(loop_, std::move(tasks))) SQ_CO_TRY(result);
-  recover_strips(strips, gone, stripe.k, stripe.m, end - from);
+  std::vector<Buffer> right_there(stripe.slots.size());
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    if (faults[i] != StripFault::kNone && parts[i].into.size() == end - from)
+      right_there[parts[i].strip] = parts[i].into;
+  recover_strips(strips, gone, stripe.k, stripe.m, end - from, right_there);
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (faults[i] == StripFault::kNone) continue;
     auto into = parts[i].into;
+    if (faults[i] == StripFault::kNone || into.size() == end - from) continue;
     std::memcpy(into.data(), strips[parts[i].strip].data() + (parts[i].from - from), into.size());
   }
   co_return Result<>();
