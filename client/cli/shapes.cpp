@@ -17,7 +17,7 @@ Json shape(const v1::Repair& repair) {
 
 std::string redundancy(const v1::Pool& pool) {
   const auto members = pool.k() + pool.m();
-  if (pool.members_live() >= members) return "full";
+  if (pool.members_live() >= members) return pool.segments_thin() == 0 ? "full" : "degraded";
   if (pool.members_live() > pool.k()) return "degraded";
   return pool.members_live() == pool.k() ? "at_risk" : "lost";
 }
@@ -82,6 +82,7 @@ Json shape(const v1::Pool& p) {
           {"redundancy", redundancy(p)},
           {"data_disks", p.k()},
           {"parity_disks", p.m()},
+          {"segments_thin", p.segments_thin()},
           {"capacity_bytes", p.capacity_bytes()},
           {"free_bytes", p.free_bytes()},
           {"rebuild", shape(p.rebuild())},

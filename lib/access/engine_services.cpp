@@ -177,6 +177,7 @@ std::vector<Counter> EngineControl::counters() {
       {"square_pool_members_live", d(s.pool.members_live)},
       {"square_pool_members_missing", d(s.pool.members_missing)},
       {"square_pool_spares_free", d(s.pool.spares_free)},
+      {"square_pool_segments_thin", d(s.pool.segments_thin)},
       {"square_pool_capacity_bytes", d(s.pool.capacity_bytes)},
       {"square_pool_free_bytes", d(s.pool.free_bytes)},
       {"square_pool_corruptions_found_total", d(s.pool.corruptions_found)},

@@ -54,6 +54,12 @@ std::vector<HealthCheck> judge(const std::string& node, const pool::PoolStatus& 
              (pool.spares_free > 0 ? ", a spare is free" : ", no spare is free"),
          "square pool status --node " + node, 0});
   }
+  if (lost == 0 && pool.segments_thin > 0)
+    checks.push_back({"SQ-POOL-DEGRADED", "degraded",
+                      std::to_string(pool.segments_thin) +
+                          " segments were written with members away and have less parity than the "
+                          "pool: cleaning moves them",
+                      "square pool status --node " + node, 0});
   for (const auto& disk : disks) judge_disk(node, disk, checks);
   if (pool.capacity_bytes > 0) {
     const double free =

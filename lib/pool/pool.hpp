@@ -92,6 +92,9 @@ struct PoolStatus {
   std::uint64_t free_bytes = 0;        // data bytes in free segments
   std::uint64_t free_fresh_bytes = 0;  // of them, those that kFresh may take
   std::uint32_t segments_free = 0, segments_open = 0, segments_closed = 0;
+  // Of data written while so many members were away that it has less parity than the pool's: fewer
+  // lost disks are enough to lose it. With the members back, cleaning moves it.
+  std::uint32_t segments_thin = 0;
   std::uint64_t corruptions_found = 0, corruptions_repaired = 0;
   // Late reads that were raced with a reconstruction, those it won, and those it could not afford.
   std::uint64_t races = 0, races_won = 0, races_refused = 0;

@@ -127,6 +127,7 @@ PoolStatus Pool::Impl::status() const {
   out.segments_free = segments->count(State::kFree);
   out.segments_open = segments->count(State::kOpen);
   out.segments_closed = segments->size() - out.segments_free - out.segments_open;
+  out.segments_thin = static_cast<std::uint32_t>(segments->thin_segments(out.geometry.m).size());
   out.free_bytes = segment_bytes * out.segments_free;
   out.free_fresh_bytes = segment_bytes * segments->free_for(StripeClass::kFresh);
   const auto& counters = stripes.counters;

@@ -230,11 +230,10 @@ Task<void> Repair::mend() {
 void Repair::report_thin_stripes() {
   const auto m = members_->geometry().m;
   if (members_->live_slots().size() <= m || !stripes_.on_damaged) return;
-  for (SegmentId id; id.value < segments_->size(); id = id.next()) {
+  for (const auto id : segments_->thin_segments(m)) {
     const auto& segment = segments_->at(id);
-    const bool thin = segment.state == SegmentTable::State::kClosed && segment.m < m &&
-                      segment.kind != StripeClass::kIndex;
-    if (!thin || thin_reported_.contains(segment.generation)) continue;
+    if (segment.state == SegmentTable::State::kOpen) segments_->close(id);
+    if (thin_reported_.contains(segment.generation)) continue;
     const auto stripes = live_stripes(id);
     if (!stripes.ok()) continue;
     SQ_PROBE("stripes with less parity than the pool's were reported");

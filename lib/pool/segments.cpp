@@ -259,6 +259,16 @@ void SegmentTable::close_open_segments_with(Slot slot) {
     if (open && std::ranges::find(at(*open).slots, slot) != at(*open).slots.end()) close(*open);
 }
 
+std::vector<SegmentId> SegmentTable::thin_segments(std::uint8_t m) const {
+  std::vector<SegmentId> found;
+  for (SegmentId id; id.value < size(); id = id.next()) {
+    const auto& segment = at(id);
+    const bool used = segment.state == State::kOpen || segment.state == State::kClosed;
+    if (used && segment.m < m && segment.kind != StripeClass::kIndex) found.push_back(id);
+  }
+  return found;
+}
+
 void SegmentTable::release(SegmentId id) {
   auto& segment = use(id);
   if (segment.state == State::kReleased || segment.state == State::kDiscarding) return;

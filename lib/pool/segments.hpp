@@ -96,6 +96,8 @@ class SegmentTable {
   std::uint32_t data_bytes_max() const { return (chunk_blocks_ - 2) * kBlockBytes; }
   // Its disk is gone: what another one has in that slot later belongs to later segments.
   void close_open_segments_with(Slot slot);
+  // In use for data, with less parity than that.
+  std::vector<SegmentId> thin_segments(std::uint8_t m) const;
   // Segments that `kind` may not take.
   std::uint32_t reserve(StripeClass kind) const;
   std::uint32_t free_for(StripeClass kind) const;

@@ -63,6 +63,7 @@ void fill(const std::string& node, const pool::PoolStatus& pool,
   out.set_spares_free(pool.spares_free);
   out.set_capacity_bytes(pool.capacity_bytes);
   out.set_free_bytes(pool.free_bytes);
+  out.set_segments_thin(pool.segments_thin);
   out.set_corruptions_found(pool.corruptions_found);
   out.set_corruptions_repaired(pool.corruptions_repaired);
   fill(pool.rebuild, *out.mutable_rebuild());

@@ -13,6 +13,7 @@ namespace square::store {
 namespace {
 
 constexpr std::size_t kLooksMax = 4;  // at segments whole, in one round
+constexpr auto kDamagedAgain = std::chrono::seconds(1);
 constexpr std::size_t kReadsAtOnce = 8;
 constexpr std::size_t kTurnsMax = 5;  // stripes moved in one round
 constexpr std::uint32_t kVainShare =
@@ -74,6 +75,7 @@ bool Engine::Impl::may_clean(const index::SegmentUse& use) const {
 }
 
 Result<bool> Engine::Impl::choose_damaged() {
+  if (core_.env.loop.now() < damaged_again_) return false;
   for (const auto segment : damaged_) {
     if (!core_.pool->is_closed(segment) || stuck_.contains(segment)) continue;
     damaged_.erase(segment);
@@ -168,7 +170,12 @@ Async<bool> Engine::Impl::clean_some() {
   }
   const auto moved = co_await move_extents(std::move(some));
   if (!moved.ok()) {
-    cleaning_.reset();  // from its beginning, another time
+    // From its beginning, another time; there may be room elsewhere before.
+    if (cleaning_->damaged) {
+      damaged_.insert(cleaning_->segment);
+      damaged_again_ = core_.env.loop.now() + kDamagedAgain;
+    }
+    cleaning_.reset();
     co_return moved.error();
   }
   cleaning_->lost += moved->lost;

@@ -126,7 +126,9 @@ class Engine::Impl : public pool::StripeCatalog {
   bool purging_ = false;  // mappings of purged volumes are going
   bool tick_ = false;     // a second has passed: small leftovers are destaged too
   bool want_checkpoint_ = false;
-  std::set<SegmentId> damaged_;  // a stripe of it lost a strip to rot: its extents move elsewhere
+  // A stripe of it lost a strip to rot, or has little parity: its extents move elsewhere.
+  std::set<SegmentId> damaged_;
+  env::BootTime damaged_again_;  // there was no room for one of them: not before
   std::set<SegmentId> stuck_;    // not everything in it can be read: cleaning it again is in vain
   struct Cleaning {
     SegmentId segment;

@@ -8,6 +8,7 @@ namespace square::sim {
 namespace {
 
 constexpr auto kHealLimit = std::chrono::hours(1);
+constexpr auto kThinLimit = std::chrono::minutes(2);
 constexpr std::uint32_t kLiePpm = 30'000;  // of the calls of a disk that lies
 
 }  // namespace
@@ -200,8 +201,12 @@ std::optional<std::string> DiskTrouble::heal() {
   world_.run_for(std::chrono::seconds(3));
   if (!world_.run_until([&] { return whole(); }, kHealLimit))
     return "the pool did not become whole within an hour, with spares enough";
-  // What was written while members were away may have less parity, and is moved at the next tick.
-  world_.run_for(std::chrono::seconds(3));
+  // What was written while members were away may have less parity, and is moved as soon as there is
+  // room.
+  if (!world_.run_until([&] { return pool.status().segments_thin == 0; }, kThinLimit)) {
+    trace_("there is no room for what has little parity");
+    return std::nullopt;
+  }
   // What the journal and the labels still have in bad copies is not needed any more after it.
   const auto kept = node_.process().run(node_.engine()->checkpoint());
   if (kept.failed_with(Code::kNoSpace)) return std::nullopt;

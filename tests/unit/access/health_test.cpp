@@ -42,6 +42,14 @@ TEST_CASE("a whole pool is ok, one member less is degraded, the last parity gone
   CHECK(codes(judge("n1", pool_with(8), {})) == std::vector<std::string>{"SQ-POOL-AT-RISK"});
 }
 
+TEST_CASE("a pool whose members are all back is degraded while data has less parity than it") {
+  auto pool = pool_with(10);
+  pool.segments_thin = 3;
+  const auto checks = judge("n1", pool, {});
+  CHECK(codes(checks) == std::vector<std::string>{"SQ-POOL-DEGRADED"});
+  CHECK(overall(checks) == "degraded");
+}
+
 TEST_CASE("a slow member degrades the pool, one that is set aside for a moment does not") {
   auto slow = disk(3, pool::DiskState::kMember);
   slow.aside = true;

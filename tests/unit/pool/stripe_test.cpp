@@ -179,6 +179,42 @@ TEST_CASE("a stripe that loses a member while it is written fails, and the next 
   CHECK(t.read(t.stored.back()).ok());
 }
 
+TEST_CASE(
+    "what was written with few members is counted as thin, and given to the cleaner when they are "
+    "back") {
+  Cluster t(Shape{2, 2, 0});
+  t.ready();
+  REQUIRE(t.store({100}).ok());
+  CHECK(t.pool->status().segments_thin == 0);
+  for (const std::size_t slot : {0, 1}) {
+    t.vanish(slot);
+    REQUIRE(t.node.run(t.pool->fail_disk(Slot(static_cast<std::uint16_t>(slot)), "gone")).ok());
+  }
+  REQUIRE(t.store({200}).ok());
+  CHECK(t.catalog.stripes.back().m == 1);
+  CHECK(t.pool->status().segments_thin == 1);
+  std::vector<format::StripeDescriptor> given;
+  t.pool->on_damaged_stripe([&](const auto& stripe) { given.push_back(stripe); });
+  REQUIRE(t.node.run(t.pool->reconcile()).ok());
+  CHECK(given.empty());  // it would be no better elsewhere
+
+  for (const std::size_t slot : {0, 1}) {
+    t.node.disks().add(t.paths[slot], t.shape.disk_bytes);
+    REQUIRE(t.node.run(t.pool->add_disk(t.paths[slot])).ok());
+  }
+  const auto whole = [&] {
+    REQUIRE(t.node.run(t.pool->reconcile()).ok());
+    const auto status = t.pool->status();
+    return status.members_missing == 0 && !status.rebuild.active && !given.empty();
+  };
+  for (int i = 0; i < 100 && !whole(); ++i) t.world.run_for(std::chrono::seconds(1));
+  REQUIRE(given.size() == 1);
+  CHECK(given[0] == t.catalog.stripes.back());
+  CHECK(t.pool->closed_segments().size() >= 1);  // open no more: it can be emptied
+  CHECK(t.pool->status().segments_thin == 1);
+  CHECK(t.unreadable() == 0);
+}
+
 TEST_CASE("a disk that does not answer in time costs a stripe what a failed disk costs it") {
   for (const auto op : {sim::kWrite, sim::kFlush}) {
     Cluster t(Shape{4, 2, 0});
