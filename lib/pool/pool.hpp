@@ -79,7 +79,8 @@ struct RepairStatus {
 };
 
 // A repair runs freely while clients are idle, and at the floor while they are not: it must end in
-// time. The override stands above both.
+// time; a scrub, which nothing waits for, at a quarter of it. The override stands above both. All
+// count what one disk reads or writes.
 struct RepairPace {
   std::uint64_t floor_bytes_per_s = 64u << 20;
   std::uint64_t override_bytes_per_s = 0;  // 0: none

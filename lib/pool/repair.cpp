@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "base/probe.hpp"
 
 namespace square::pool {
 namespace {
 
-constexpr std::uint64_t kSegmentsAtOnce = 2, kStripesAtOnce = 6;
+constexpr std::uint64_t kSegmentsAtOnce = 4, kStripesAtOnce = 8;
+constexpr auto kBusyAfterCall = std::chrono::milliseconds(500);
+constexpr std::uint64_t kScrubShare = 4;  // of the floor: nothing is at risk while it runs
 constexpr auto kNap = std::chrono::milliseconds(20);  // so that a new pace and stop() are felt
 
 bool names(const std::vector<Slot>& slots, Slot slot) {
@@ -244,13 +247,14 @@ void Repair::report_thin_stripes() {
 
 // Before what it reads.
 Task<void> Repair::hold_back(Pass& pass, const format::StripeDescriptor& stripe) {
-  const auto strips = pass.status.slots.empty() ? stripe.slots.size() : stripe.k;
-  const auto bytes = std::uint64_t{stripe.strip_blocks} * kBlockBytes * strips;
-  const bool clients = client_calls != pass.client_calls;
-  pass.client_calls = client_calls;
-  const auto rate = pace.override_bytes_per_s != 0 ? pace.override_bytes_per_s
-                    : clients                      ? pace.floor_bytes_per_s
-                                                   : 0;
+  const auto bytes = std::uint64_t{stripe.strip_blocks} * kBlockBytes;  // of each disk
+  // Clients whose requests the repair itself holds up do not look idle for that.
+  if (std::exchange(pass.client_calls, client_calls) != client_calls)
+    pass.busy_until = loop_.now() + kBusyAfterCall;
+  const auto floor = pace.floor_bytes_per_s / (pass.status.slots.empty() ? kScrubShare : 1);
+  const auto rate = pace.override_bytes_per_s != 0  ? pace.override_bytes_per_s
+                    : loop_.now() < pass.busy_until ? floor
+                                                    : 0;
   pass.status.pace_bytes_per_s = rate;
   if (rate == 0) {
     pass.free_at = loop_.now();

@@ -51,7 +51,7 @@ class Repair {
  private:
   struct Pass {
     RepairStatus status;
-    env::BootTime began, free_at;
+    env::BootTime began, free_at, busy_until;
     std::uint64_t client_calls = 0;
     bool complete = true;  // nothing was left out for an error that may pass
     bool cancelled = false;

@@ -2,8 +2,10 @@
 //
 //   disk_sim [--seeds FIRST:COUNT]
 //
-// One disk becomes 100 times slower: how long acknowledgements take before and after. Prints a line
-// for each seed, as ratios within the run, and exits 1 when one of them is not reached.
+// One disk becomes 100 times slower: how long acknowledgements take before and after. Two disks are
+// lost, one without clients and one under them: how fast the spares fill, and what clients still
+// get. Prints two lines for each seed, as ratios within the run, and exits 1 when one is not
+// reached.
 
 #include <algorithm>
 #include <cstdio>
@@ -22,6 +24,8 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr double kAckFactorMax = 3.0;
+constexpr double kDiskBytesPerSecond = 200e6;  // DiskTiming's
+constexpr double kRebuildIdleMin = 0.8, kRebuildBusyMin = 0.3, kClientsMin = 0.6;
 
 Buffer content(Rng& rng, std::size_t size) {
   auto buffer = Buffer::allocate(size);
@@ -77,6 +81,7 @@ class Bench {
     SQ_CHECK(world_.run_until([&] { return acks_.size() >= count || failed_; }, 1h));
     SQ_CHECK(!failed_, "a client's request failed");
   }
+  std::size_t acks() const { return acks_.size(); }
   env::Duration ack_quantile(double quantile) {
     std::ranges::sort(acks_);
     return acks_[static_cast<std::size_t>(quantile * static_cast<double>(acks_.size() - 1))];
@@ -143,6 +148,54 @@ bool slow_disk(std::uint64_t seed) {
   return factor <= kAckFactorMax && status.members_live == 10;
 }
 
+struct Rates {
+  double rebuilt_bytes_per_s = 0, acks_per_s = 0;
+};
+
+// From the moment at which the spare begins to fill until it is a whole member.
+Rates lose_and_rebuild(Bench& bench, Slot slot) {
+  auto& pool = bench.pool();
+  SQ_CHECK(bench.run(pool.fail_disk(slot, "lost for this run")).ok());
+  SQ_CHECK(bench.world().run_until([&] { return pool.status().rebuild.active; }, 1min));
+  const auto began = bench.node().process().loop().now();
+  const auto written = pool.status().written_rebuild_bytes;
+  const auto acks = bench.acks();
+  SQ_CHECK(bench.world().run_until([&] { return !pool.status().rebuild.active; }, 1h));
+  const auto seconds = ms(bench.node().process().loop().now() - began) / 1e3;
+  SQ_CHECK(pool.status().members_missing == 0, "the rebuild left the pool with a member missing");
+  return {static_cast<double>(pool.status().written_rebuild_bytes - written) / seconds,
+          static_cast<double>(bench.acks() - acks) / seconds};
+}
+
+bool lost_disks(std::uint64_t seed) {
+  NodeShape shape;
+  shape.disk_bytes = 192u << 20;
+  shape.chunk_bytes = 2u << 20;
+  shape.journal_bytes = 24u << 20;
+  shape.write_buffer_bytes = 16u << 20;
+  Bench bench(seed, shape, 256u << 20);
+  bench.fill();
+  const auto idle = lose_and_rebuild(bench, Slot(static_cast<std::uint16_t>(seed % 10)));
+  bench.start_clients(8, 16u << 10, 3);
+  bench.let_acks(500);
+  const auto began = bench.node().process().loop().now();
+  bench.let_acks(4000);
+  const auto healthy = 4000 / (ms(bench.node().process().loop().now() - began) / 1e3);
+  const auto busy = lose_and_rebuild(bench, Slot(static_cast<std::uint16_t>((seed + 3) % 10)));
+  const auto of_disk = [](double rate) { return rate / kDiskBytesPerSecond; };
+  std::printf(
+      "seed %llu: a rebuild writes %.0f MB/s idle = %.2fx of a disk (at least %.1fx), %.0f MB/s "
+      "under clients = %.2fx (at least %.1fx), and they get %.2fx of %.0f writes/s (at least "
+      "%.1fx)\n",
+      static_cast<unsigned long long>(seed), idle.rebuilt_bytes_per_s / 1e6,
+      of_disk(idle.rebuilt_bytes_per_s), kRebuildIdleMin, busy.rebuilt_bytes_per_s / 1e6,
+      of_disk(busy.rebuilt_bytes_per_s), kRebuildBusyMin, busy.acks_per_s / healthy, healthy,
+      kClientsMin);
+  return of_disk(idle.rebuilt_bytes_per_s) >= kRebuildIdleMin &&
+         of_disk(busy.rebuilt_bytes_per_s) >= kRebuildBusyMin &&
+         busy.acks_per_s >= healthy * kClientsMin;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -160,6 +213,6 @@ int main(int argc, char** argv) {
   }
   bool reached = true;
   for (std::uint64_t seed = first; seed < first + count; ++seed)
-    reached = slow_disk(seed) && reached;
+    for (const auto part : {slow_disk, lost_disks}) reached = part(seed) && reached;
   return reached ? 0 : 1;
 }
