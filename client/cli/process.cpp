@@ -14,6 +14,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <sstream>
 #include <thread>
 
@@ -141,16 +142,28 @@ Result<int> signal_number(const std::string& name) {
   return Error{Code::kInvalid, "\"" + name + "\" is not one of KILL, TERM, STOP, CONT, INT, HUP"};
 }
 
+// The system gives none of these to a connection that goes out, which could have it just when a
+// killed node comes back for it.
 Result<int> free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  auto address = loopback(0);
-  socklen_t size = sizeof address;
-  const bool ok = fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  auto error = errno_error("find a free port");
-  if (fd >= 0) close(fd);
-  if (!ok) return error;
-  return int{ntohs(address.sin_port)};
+  constexpr int kLowest = 10'000, kTries = 200;
+  int first_outgoing = 32'768;
+  std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> first_outgoing;
+  if (first_outgoing < kLowest + 1000)
+    return Error{Code::kUnsupported,
+                 "net.ipv4.ip_local_port_range leaves no ports below it for a playground"};
+  std::random_device random;
+  std::uniform_int_distribution<int> ports(kLowest, first_outgoing - 1);
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    const int port = ports(random);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return errno_error("find a free port");
+    const auto address = loopback(port);
+    const bool ok = bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    close(fd);
+    if (ok) return port;
+  }
+  return Error{Code::kBusy, "no port of 127.0.0.1 between " + std::to_string(kLowest) + " and " +
+                                std::to_string(first_outgoing) + " is free"};
 }
 
 int http_status(const std::string& address, const std::string& path) {
