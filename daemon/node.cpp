@@ -154,8 +154,9 @@ class NodeProcess {
     SQ_CO_TRY(auto listener, transport_->listen(config_.data));
     data_address_ = listener->address();
     access::NodeView view{config_.name, "primary", "serving", data_address_, kVersion, 0};
-    control_service_ = std::make_unique<access::EngineControl>(
-        env(), *engine_, std::move(view), config_.state_dir + "/operations", log_);
+    control_service_ = std::make_unique<access::EngineControl>(env(), *engine_, std::move(view),
+                                                               config_.state_dir + "/operations",
+                                                               log_, config_.scrub_interval);
     rpc::ControlServerOptions control{config_.control, config_.cell.to_string()};
     control_ =
         std::make_unique<rpc::ControlServer>(loop_, *control_service_, std::move(control), log_);

@@ -66,11 +66,12 @@ Async<std::vector<wire::StatusRun>> EngineData::block_status(wire::BlockStatus r
 }
 
 EngineControl::EngineControl(env::Env env, store::Engine& engine, NodeView node,
-                             std::string operations_file, LogSink log)
+                             std::string operations_file, LogSink log, env::Duration scrub_interval)
     : env_(env),
       engine_(engine),
       node_(std::move(node)),
-      operations_(env, engine.pool(), std::move(operations_file), std::move(log)) {
+      operations_(env, engine.pool(), std::move(operations_file), std::move(log),
+                  ScrubSchedule(scrub_interval)) {
   const auto groups = engine_.groups();
   if (!groups.empty()) node_.epoch = groups.front().epoch;
   operations_.open();
@@ -128,6 +129,7 @@ std::vector<HealthCheck> EngineControl::health() {
   auto checks = judge(node_.name, engine_.pool().status(), engine_.pool().disks());
   const auto lost = engine_.has_losses();
   if (!lost.ok() || *lost) checks.insert(checks.begin(), data_lost(node_.name));
+  if (operations_.scrub_overdue()) checks.push_back(scrub_overdue(node_.name));
   history_.stamp(checks, env_.loop.wall().ns);
   return checks;
 }
@@ -196,6 +198,7 @@ std::vector<Counter> EngineControl::counters() {
       {"square_rebuild_done_bytes", d(s.pool.rebuild.done_bytes)},
       {"square_rebuild_total_bytes", d(s.pool.rebuild.total_bytes)},
       {"square_rebuild_stripes_lost", d(s.pool.rebuild.stripes_lost)},
+      {"square_scrub_last_good_timestamp_seconds", d(operations_.last_good_scrub_ns()) / 1e9},
       {"square_scrub_active", d(s.pool.scrub.active ? 1 : 0)},
       {"square_scrub_done_bytes", d(s.pool.scrub.done_bytes)},
       {"square_scrub_total_bytes", d(s.pool.scrub.total_bytes)},

@@ -27,10 +27,14 @@ class EngineData final : public DataService {
 class EngineControl final : public ControlService {
  public:
   // `node` is complete but for the epoch. `operations_file`: where long operations are listed.
+  // `scrub_interval`: how often a scrub begins by itself; 0: never.
   EngineControl(env::Env env, store::Engine& engine, NodeView node, std::string operations_file,
-                LogSink log);
-  // Every second or so: notes what long operations have come to.
-  void look() { operations_.look(); }
+                LogSink log, env::Duration scrub_interval);
+  // Every second or so: notes what long operations have come to, and begins what is due.
+  void look() {
+    operations_.look();
+    operations_.follow_schedule();
+  }
 
   Async<store::VolumeInfo> create_volume(store::CreateVolume request) override;
   Async<std::vector<store::VolumeInfo>> list_volumes(bool deleted_too) override;

@@ -74,6 +74,12 @@ std::vector<HealthCheck> judge(const std::string& node, const pool::PoolStatus& 
   return checks;
 }
 
+HealthCheck scrub_overdue(const std::string& node) {
+  return {"SQ-SCRUB-OVERDUE", "degraded",
+          "no scrub has ended well for twice the time within which one should",
+          "square pool scrub --wait --node " + node, 0};
+}
+
 HealthCheck data_lost(const std::string& node) {
   return {"SQ-DATA-LOST", "at_risk",
           "more disks or strips are gone than there is parity: ranges of volumes are lost, and "

@@ -13,6 +13,8 @@ std::vector<HealthCheck> judge(const std::string& node, const pool::PoolStatus& 
                                const std::vector<pool::DiskStatus>& disks);
 // Ranges of volumes are gone.
 HealthCheck data_lost(const std::string& node);
+// Rot may lie there unseen.
+HealthCheck scrub_overdue(const std::string& node);
 // "ok", "degraded" or "at_risk": the worst of the checks.
 std::string overall(const std::vector<HealthCheck>& checks);
 

@@ -1,6 +1,7 @@
 #include "access/operations.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace square::access {
 
@@ -12,6 +13,7 @@ namespace {
 constexpr std::size_t kFileBytesMax = 4u << 20;
 constexpr std::string_view kScrub = "scrub";
 constexpr auto kRetryPause = std::chrono::seconds(30);
+constexpr env::Duration kFirstScrubAfter = std::chrono::hours(1);
 constexpr auto kSavePause = std::chrono::minutes(5);  // a restart repeats no more of a scrub
 
 std::string hex8(std::uint32_t number) {
@@ -78,6 +80,34 @@ void end_scrub(LongOperation& o, bool complete, std::int64_t wall_ns) {
   }
 }
 
+bool ScrubSchedule::due(const std::vector<LongOperation>& all, std::int64_t wall_ns,
+                        env::Duration since_start) const {
+  if (interval_ == env::Duration{}) return false;
+  std::optional<std::int64_t> newest;
+  for (const auto& o : all)
+    if (o.kind == kScrub) newest = std::max(newest.value_or(o.began_wall_ns), o.began_wall_ns);
+  if (!newest) return since_start >= std::min(interval_, kFirstScrubAfter);
+  return *newest > wall_ns || wall_ns - *newest >= interval_.count();
+}
+
+bool ScrubSchedule::overdue(const std::vector<LongOperation>& all, std::int64_t wall_ns) const {
+  if (interval_ == env::Duration{}) return false;
+  std::optional<std::int64_t> oldest;
+  for (const auto& o : all)
+    if (o.kind == kScrub) oldest = std::min(oldest.value_or(o.began_wall_ns), o.began_wall_ns);
+  const auto good = last_good_scrub_ns(all);
+  if (good == 0 && !oldest) return false;
+  return (wall_ns - (good != 0 ? good : *oldest)) / 2 > interval_.count();
+}
+
+std::int64_t last_good_scrub_ns(const std::vector<LongOperation>& all) {
+  std::int64_t last = 0;
+  for (const auto& o : all)
+    if (o.kind == kScrub && o.state == LongOperationState::kDone)
+      last = std::max(last, o.ended_wall_ns);
+  return last;
+}
+
 void Operations::open() {
   auto bytes = env_.files.read(file_, kFileBytesMax);
   if (bytes.failed_with(Code::kNotFound)) return;
@@ -127,6 +157,17 @@ Result<LongOperation> Operations::start_scrub() {
   table_.forget(operation.id);
   unsaved_ = true;
   return std::move(begun).error();
+}
+
+void Operations::follow_schedule() {
+  const auto now = env_.loop.now();
+  if (now < schedule_again_ || table_.running(kScrub) != nullptr) return;
+  if (!schedule_.due(table_.all(), env_.loop.wall().ns, now - opened_)) return;
+  schedule_again_ = now + kRetryPause;  // also when it cannot begin now
+  if (const auto begun = start_scrub(); begun.ok())
+    say(LogLevel::kInfo, begun->id + " begins by the schedule");
+  else
+    say(LogLevel::kWarning, "the scrub that is due does not begin: " + begun.error().message);
 }
 
 std::vector<LongOperation> Operations::list() {

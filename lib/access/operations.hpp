@@ -43,10 +43,34 @@ format::LongOperation scrub_now(const ScrubBegin& before, const pool::PoolStatus
 // How a scrub ended whose pass is over.
 void end_scrub(format::LongOperation& operation, bool complete, std::int64_t wall_ns);
 
+// How often a scrub begins by itself, and whether it is time. The list is what is known of earlier
+// ones; of a node without any the first is due an hour after its start.
+class ScrubSchedule {
+ public:
+  explicit ScrubSchedule(env::Duration interval = {}) : interval_(interval) {}  // 0: never
+  // Counted from when the last one began, whatever became of it. One that began in the future says
+  // that the clock was set: it is time.
+  bool due(const std::vector<format::LongOperation>& all, std::int64_t wall_ns,
+           env::Duration since_start) const;
+  // No scrub has ended well for two intervals, though there was time to.
+  bool overdue(const std::vector<format::LongOperation>& all, std::int64_t wall_ns) const;
+
+ private:
+  env::Duration interval_;
+};
+// When the last scrub ended that found all clean or repaired; 0: none is listed.
+std::int64_t last_good_scrub_ns(const std::vector<format::LongOperation>& all);
+
 class Operations {
  public:
-  Operations(env::Env env, pool::Pool& pool, std::string file, LogSink log)
-      : env_(env), pool_(pool), file_(std::move(file)), log_(std::move(log)) {}
+  Operations(env::Env env, pool::Pool& pool, std::string file, LogSink log,
+             ScrubSchedule schedule = ScrubSchedule())
+      : env_(env),
+        pool_(pool),
+        file_(std::move(file)),
+        log_(std::move(log)),
+        schedule_(schedule),
+        opened_(env.loop.now()) {}
 
   // Reads the list; what was running goes on where it was last seen. A list that cannot be read is
   // begun anew, and the log says so.
@@ -60,6 +84,10 @@ class Operations {
   Result<format::LongOperation> cancel(const std::string& id);
   // Notes what has ended, and now and then how far the others are. Every second or so.
   void look();
+  // Begins the scrub that is due, if any. Every second or so.
+  void follow_schedule();
+  bool scrub_overdue() const { return schedule_.overdue(table_.all(), env_.loop.wall().ns); }
+  std::int64_t last_good_scrub_ns() const { return access::last_good_scrub_ns(table_.all()); }
 
  private:
   Result<> save();
@@ -70,6 +98,8 @@ class Operations {
   pool::Pool& pool_;
   std::string file_;
   LogSink log_;
+  ScrubSchedule schedule_;
+  env::BootTime opened_, schedule_again_;
   OperationTable table_;
   ScrubBegin scrub_;
   std::uint64_t pass_ = 0;  // the pool's number of the pass that is the running operation's

@@ -28,10 +28,11 @@ struct Bench {
     REQUIRE(t.checkpoint(1, {1}).ok());
     open();
   }
-  void open() {
+  void open(env::Duration scrub_interval = {}) {
     operations.emplace(
         t.node.env(), *t.pool, "/state/operations",
-        [this](LogLevel, std::string_view line) { log += std::string(line) + "\n"; });
+        [this](LogLevel, std::string_view line) { log += std::string(line) + "\n"; },
+        ScrubSchedule(scrub_interval));
     operations->open();
   }
   void slow() { t.pool->set_repair_pace({1u << 20, 256u << 10}); }
@@ -134,7 +135,7 @@ TEST_CASE("a scrub under way goes on after a crash of the node, under the same i
 
 TEST_CASE("a long scrub is noted on its way, and goes on from there after a crash") {
   Bench b;
-  b.t.pool->set_repair_pace({1u << 20, 16u << 10});
+  b.t.pool->set_repair_pace({1u << 20, 3u << 10});
   const auto id = b.operations->start_scrub()->id;
   for (int minute = 0; minute < 12; ++minute) {
     b.t.world.run_for(std::chrono::minutes(1));
@@ -199,4 +200,62 @@ TEST_CASE("a list that is damaged is begun anew, and the log says so") {
   b.open();
   CHECK(b.operations->list().empty());
   CHECK(b.log.find("a new list is begun") != std::string::npos);
+}
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::int64_t kHourNs = 3600ll * 1'000'000'000;
+
+LongOperation scrubbed(LongOperationState state, std::int64_t began_h, std::int64_t ended_h) {
+  auto o = operation("scrub-" + std::to_string(began_h), state);
+  o.began_wall_ns = began_h * kHourNs;
+  o.ended_wall_ns = ended_h * kHourNs;
+  return o;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a scrub is due an interval after the last began, whatever the clock did, and never without "
+    "one") {
+  using State = LongOperationState;
+  const ScrubSchedule daily(24h);
+  const std::vector list{scrubbed(State::kDone, 100, 101), scrubbed(State::kFailed, 130, 131)};
+  CHECK_FALSE(daily.due(list, 153 * kHourNs, 0h));
+  CHECK(daily.due(list, 154 * kHourNs, 0h));
+  CHECK(daily.due(list, 129 * kHourNs, 0h));  // before the last one began: the clock was set back
+  CHECK_FALSE(daily.due({}, 999 * kHourNs, 59min));
+  CHECK(daily.due({}, 999 * kHourNs, 1h));
+  CHECK(ScrubSchedule(1min).due({}, 0, 1min));
+  CHECK_FALSE(ScrubSchedule().due(list, 999 * kHourNs, 999h));
+
+  CHECK_FALSE(daily.overdue({}, 999 * kHourNs));
+  CHECK_FALSE(daily.overdue(list, 149 * kHourNs));
+  CHECK(daily.overdue(list, 150 * kHourNs));  // the one that failed does not count
+  CHECK(daily.overdue({scrubbed(State::kCancelled, 100, 101)}, 149 * kHourNs));
+  CHECK_FALSE(ScrubSchedule().overdue(list, 999 * kHourNs));
+  CHECK(last_good_scrub_ns(list) == 101 * kHourNs);
+}
+
+TEST_CASE("a scrub begins by itself when it is due, once, and again an interval later") {
+  Bench bench;
+  bench.open(24h);
+  const auto wait = [&](env::Duration how_long) {
+    for (env::Duration spent{}; spent < how_long; spent += 10min) {
+      bench.t.world.run_for(10min);
+      bench.operations->look();
+      bench.operations->follow_schedule();
+    }
+    return bench.operations->list().size();
+  };
+  CHECK(wait(50min) == 0);
+  CHECK(wait(20min) == 1);
+  CHECK(wait(23h) == 1);
+  CHECK(bench.operations->list()[0].state == LongOperationState::kDone);
+  CHECK(wait(1h) == 2);
+  bench.open(24h);  // the list knows, also after a restart
+  CHECK(wait(20h) == 2);
+  CHECK(wait(4h) == 3);
 }

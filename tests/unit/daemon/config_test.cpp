@@ -71,6 +71,7 @@ TEST_CASE("every key is read") {
 parity_disks = 1
 disk_engine = "threads"
 disk_deadline = "5 s"
+scrub_interval = "30 d"
 [listen]
 data = "10.0.0.1:1"
 control = "10.0.0.1:2"
@@ -93,6 +94,7 @@ level = "debug"
   CHECK(config->m == 1);
   CHECK(config->disk_engine == env::DiskEngine::kThreads);
   CHECK(config->disk_deadline == std::chrono::seconds(5));
+  CHECK(config->scrub_interval == std::chrono::hours(30 * 24));
   CHECK(config->control == "10.0.0.1:2");
   CHECK(config->write_buffer_bytes == 128u << 20);
   CHECK(config->direct_bytes_min == 512u << 10);
