@@ -315,10 +315,11 @@ Async<format::CheckpointRef> CheckpointStore::store_manifest(format::CheckpointM
   co_return std::move(ref);
 }
 
-// A member that dies or is late meanwhile costs another try with the members that are left.
+// A member that dies or is late meanwhile costs another try with the members that are left. Another
+// may be back at the same moment, so their number says nothing.
 Async<format::StripeDescriptor> CheckpointStore::store_stripe(Buffer bytes, Stripes& written) {
-  for (;;) {
-    const auto live = members_->writable_slots().size();
+  const int attempts_max = members_->geometry().k + members_->geometry().m;
+  for (int attempt = 1;; ++attempt) {
     std::vector<StripeItem> items(1);
     items[0].bytes.push_back(bytes);
     auto stripe = co_await stripes_.write(StripeClass::kIndex, std::move(items));
@@ -326,8 +327,7 @@ Async<format::StripeDescriptor> CheckpointStore::store_stripe(Buffer bytes, Stri
       written.push_back(stripe->stripe);
       co_return std::move(stripe->stripe);
     }
-    if (stripe.code() != Code::kIo || members_->writable_slots().size() >= live)
-      co_return std::move(stripe).error();
+    if (stripe.code() != Code::kIo || attempt == attempts_max) co_return std::move(stripe).error();
     SQ_PROBE("a checkpoint stripe was written again without a lost member");
   }
 }
