@@ -142,6 +142,36 @@ TEST_CASE("a read that a hung disk holds while its segment is released is told t
   t.medium(3).set_hung(false);
 }
 
+namespace {
+
+Task<void> read_all_at_once(Cluster* t, std::vector<Result<Buffer>>* out) {
+  env::Scope scope(t->node.env().loop);
+  for (const auto& item : t->stored) scope.spawn(read_into(t, &item, out));
+  co_await scope.join();
+}
+
+}  // namespace
+
+TEST_CASE("reads of one stripe at the same time are right with disks gone, rotten, hung or late") {
+  const auto trouble = GENERATE(0, 1, 2, 3, 4);
+  Cluster t;
+  warm(t);
+  for (int i = 0; i < 4; ++i) REQUIRE(t.store(std::vector<std::size_t>(8, 60'000)).ok());
+  t.vanish(0);
+  if (trouble == 1) t.vanish(2);
+  if (trouble == 2) t.medium(2).set_hung(true);
+  if (trouble == 3) t.medium(2).set_slow(true);
+  if (trouble == 4) t.medium(2).rot(7, 4000);
+  for (int round = 0; round < 3; ++round) {
+    INFO("trouble " << trouble << ", round " << round);
+    std::vector<Result<Buffer>> results;
+    t.node.run(read_all_at_once(&t, &results));
+    REQUIRE(results.size() == t.stored.size());
+    for (const auto& one : results) CHECK(one.ok());  // and verified
+  }
+  t.medium(2).set_hung(false);
+}
+
 TEST_CASE("a race that cannot be won waits for the slow disk") {
   Cluster t(Shape{4, 1, 0});
   warm(t);
