@@ -152,6 +152,7 @@ std::vector<Counter> EngineControl::counters() {
       {"square_write_bytes_total", d(s.written_bytes)},
       {"square_reads_total", d(s.reads)},
       {"square_read_bytes_total", d(s.read_bytes)},
+      {"square_read_parts_unproven_total", d(s.parts_unproven)},
       {"square_holes_total", d(s.holes)},
       {"square_direct_writes_total", d(s.direct_writes)},
       {"square_destages_total", d(s.destages)},

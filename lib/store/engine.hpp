@@ -105,6 +105,7 @@ struct EngineStats {
   journal::Lane::Stats lane;
   std::uint64_t lane_used_bytes = 0, lane_ring_bytes = 0;
   std::uint64_t writes = 0, written_bytes = 0, reads = 0, read_bytes = 0, holes = 0;
+  std::uint64_t parts_unproven = 0;  // of extents: then read whole, and repaired where it was rot
   std::uint64_t direct_writes = 0, destages = 0, checkpoints = 0, moved_bytes = 0;
   std::uint64_t rewritten_bytes = 0;  // content that was sealed anew
   std::uint64_t write_buffer_bytes = 0, write_buffer_bytes_max = 0;

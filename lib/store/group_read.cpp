@@ -74,6 +74,7 @@ Async<> Group::fetch(VolumeId volume, KeyId key_id, ReadPiece piece, MutableByte
     auto done = co_await fetch_part(volume, key_id, piece, *part, out, ingest);
     if (done.ok() || done.code() == Code::kNotFound) co_return done;
     SQ_PROBE("a part of an extent did not prove itself: the whole was read");
+    ++core_.stats.parts_unproven;
   }
   auto stored = piece.stored;
   if (!stored.empty()) {

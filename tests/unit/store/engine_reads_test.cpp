@@ -128,6 +128,7 @@ TEST_CASE("a part of an extent is right whichever block of its stripe is rotten"
     REQUIRE(rig.world.run_until([&] { return !rig.engine->pool().status().scrub.active; }));
   }
   CHECK(found > 0);
+  CHECK(rig.engine->stats().parts_unproven > 0);
   REQUIRE(every_block_reads_back(rig, volume, content));
   const auto status = rig.engine->pool().status();
   CHECK(status.corruptions_found >= written.size());
