@@ -1,7 +1,6 @@
 #include "access/operations.hpp"
 
 #include <algorithm>
-#include <optional>
 
 namespace square::access {
 
@@ -83,29 +82,24 @@ void end_scrub(LongOperation& o, bool complete, std::int64_t wall_ns) {
 bool ScrubSchedule::due(const std::vector<LongOperation>& all, std::int64_t wall_ns,
                         env::Duration since_start) const {
   if (interval_ == env::Duration{}) return false;
-  std::optional<std::int64_t> newest;
-  for (const auto& o : all)
-    if (o.kind == kScrub) newest = std::max(newest.value_or(o.began_wall_ns), o.began_wall_ns);
-  if (!newest) return since_start >= std::min(interval_, kFirstScrubAfter);
-  return *newest > wall_ns || wall_ns - *newest >= interval_.count();
+  const auto last = std::ranges::find(all.rbegin(), all.rend(), kScrub, &LongOperation::kind);
+  if (last == all.rend()) return since_start >= std::min(interval_, kFirstScrubAfter);
+  return last->began_wall_ns > wall_ns || wall_ns - last->began_wall_ns >= interval_.count();
 }
 
 bool ScrubSchedule::overdue(const std::vector<LongOperation>& all, std::int64_t wall_ns) const {
   if (interval_ == env::Duration{}) return false;
-  std::optional<std::int64_t> oldest;
-  for (const auto& o : all)
-    if (o.kind == kScrub) oldest = std::min(oldest.value_or(o.began_wall_ns), o.began_wall_ns);
+  const auto first = std::ranges::find(all, kScrub, &LongOperation::kind);
+  if (first == all.end()) return false;
   const auto good = last_good_scrub_ns(all);
-  if (good == 0 && !oldest) return false;
-  return (wall_ns - (good != 0 ? good : *oldest)) / 2 > interval_.count();
+  return (wall_ns - (good != 0 ? good : first->began_wall_ns)) / 2 > interval_.count();
 }
 
 std::int64_t last_good_scrub_ns(const std::vector<LongOperation>& all) {
-  std::int64_t last = 0;
-  for (const auto& o : all)
-    if (o.kind == kScrub && o.state == LongOperationState::kDone)
-      last = std::max(last, o.ended_wall_ns);
-  return last;
+  const auto last = std::find_if(all.rbegin(), all.rend(), [](const LongOperation& o) {
+    return o.kind == kScrub && o.state == LongOperationState::kDone;
+  });
+  return last == all.rend() ? 0 : last->ended_wall_ns;
 }
 
 void Operations::open() {

@@ -43,8 +43,8 @@ format::LongOperation scrub_now(const ScrubBegin& before, const pool::PoolStatus
 // How a scrub ended whose pass is over.
 void end_scrub(format::LongOperation& operation, bool complete, std::int64_t wall_ns);
 
-// How often a scrub begins by itself, and whether it is time. The list is what is known of earlier
-// ones; of a node without any the first is due an hour after its start.
+// How often a scrub begins by itself, and whether it is time. The list, newest last, is what is
+// known of earlier ones; of a node without any the first is due an hour after its start.
 class ScrubSchedule {
  public:
   explicit ScrubSchedule(env::Duration interval = {}) : interval_(interval) {}  // 0: never

@@ -226,6 +226,12 @@ TEST_CASE(
   CHECK_FALSE(daily.due(list, 153 * kHourNs, 0h));
   CHECK(daily.due(list, 154 * kHourNs, 0h));
   CHECK(daily.due(list, 129 * kHourNs, 0h));  // before the last one began: the clock was set back
+  // One of a time when the clock was wrong does not make it due again and again.
+  const std::vector after{scrubbed(State::kDone, 900, 901), scrubbed(State::kDone, 130, 131)};
+  CHECK_FALSE(daily.due(after, 132 * kHourNs, 0h));
+  CHECK(daily.due(after, 154 * kHourNs, 0h));
+  CHECK_FALSE(daily.overdue(after, 179 * kHourNs));
+  CHECK(daily.overdue(after, 180 * kHourNs));
   CHECK_FALSE(daily.due({}, 999 * kHourNs, 59min));
   CHECK(daily.due({}, 999 * kHourNs, 1h));
   CHECK(ScrubSchedule(1min).due({}, 0, 1min));
