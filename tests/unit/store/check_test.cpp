@@ -154,7 +154,7 @@ TEST_CASE("a loss beyond parity is named by volume and range, and never served a
       for (std::uint64_t at = 0; at < kPiece; at += kBlockBytes) {
         const auto got = t.read(i * kPiece + at, kBlockBytes);
         if (lost.contains((i * kPiece + at) / kBlockBytes)) {
-          CHECK((got.failed_with(Code::kDataLoss)));
+          CHECK(got.failed_with(Code::kDataLoss));
         } else {
           REQUIRE(got.ok());
           REQUIRE(std::ranges::equal(got->bytes(), pieces[i].bytes().subspan(at, kBlockBytes)));

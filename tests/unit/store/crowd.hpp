@@ -26,7 +26,7 @@ struct Crowd {
   }
   std::size_t count(Code code) const {
     return static_cast<std::size_t>(std::ranges::count_if(
-        outcomes, [&](const auto& each) { return each && !each->ok() && each->code() == code; }));
+        outcomes, [&](const auto& each) { return each && each->failed_with(code); }));
   }
   bool all_ok() const {
     for (const auto& each : outcomes) {

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "pool/layout.hpp"
-#include "unit/store/engine_rig.hpp"
+#include "unit/codec/sealing.hpp"
+#include "unit/store/written_blocks.hpp"
 
 using namespace square;
 using namespace square::test;
@@ -70,12 +70,6 @@ namespace {
 
 constexpr std::uint32_t kVolumeContent = 256u << 10;  // four extents
 
-ByteVector noise(std::size_t size) {
-  ByteVector bytes(size);
-  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>(i * 31 + i / 4096 * 7);
-  return bytes;
-}
-
 // Reads each block by itself, which takes a part of its extent.
 bool every_block_reads_back(EngineRig& rig, VolumeId volume, const ByteVector& content) {
   for (std::uint32_t at = 0; at < content.size(); at += kBlockBytes) {
@@ -85,38 +79,13 @@ bool every_block_reads_back(EngineRig& rig, VolumeId volume, const ByteVector& c
   return true;
 }
 
-struct Written {
-  sim::SimMedium* medium;
-  std::uint64_t at;
-};
-
-// The blocks of the chunks that `change` wrote, on all disks.
-template <class Change>
-std::vector<Written> blocks_written(EngineRig& rig, Change change) {
-  const auto from = pool::journal_offset(rig.engine->pool().geometry().journal_bytes);
-  const auto size = EngineRig::kDiskBytes - from - pool::kLabelAreaBytes;
-  std::vector<ByteVector> before;
-  for (const auto& path : rig.options.pool.paths)
-    before.push_back(rig.process.disks().at(path).peek(from, size));
-  change();
-  std::vector<Written> written;
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    auto& medium = rig.process.disks().at(rig.options.pool.paths[i]);
-    const auto after = medium.peek(from, size);
-    for (std::uint64_t at = 0; at < size; at += kBlockBytes)
-      if (!std::equal(&after[at], &after[at] + kBlockBytes, &before[i][at]))
-        written.push_back({&medium, from + at});
-  }
-  return written;
-}
-
 }  // namespace
 
 TEST_CASE("a part of an extent is right whichever block of its stripe is rotten") {
   EngineRig rig;
   rig.start();
   const auto volume = rig.create("v").id;
-  const auto content = noise(kVolumeContent);
+  const auto content = random_bytes(kVolumeContent, 1);
   const auto written = blocks_written(rig, [&] { must(rig.run(rig.write(volume, 0, content))); });
   REQUIRE(written.size() >= 3 * kVolumeContent / kBlockBytes / 2);  // k + m = 2 + 1
   std::uint64_t found = 0;
@@ -139,7 +108,7 @@ TEST_CASE("a part of an extent reads back with a disk gone") {
   EngineRig rig;
   rig.start();
   const auto volume = rig.create("v").id;
-  const auto content = noise(kVolumeContent);
+  const auto content = random_bytes(kVolumeContent, 1);
   must(rig.run(rig.write(volume, 0, content)));
   const auto gone = GENERATE(0, 1, 2, 3);
   rig.process.disks().at(rig.options.pool.paths[static_cast<std::size_t>(gone)]).set_vanished(true);
@@ -151,7 +120,7 @@ TEST_CASE("extents of another frame size than today's are read") {
   rig.options.frame_shift = 12;
   rig.start();
   const auto volume = rig.create("v").id;
-  const auto content = noise(kVolumeContent);
+  const auto content = random_bytes(kVolumeContent, 1);
   must(rig.run(rig.write(volume, 0, content)));
   rig.crash();
   rig.options.frame_shift = 14;

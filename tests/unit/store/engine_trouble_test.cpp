@@ -1,7 +1,7 @@
 // An engine in trouble: what is lost, full or broken must not take the rest with it, and nobody may
 // wait for what does not come.
-#include "pool/layout.hpp"
 #include "unit/store/crowd.hpp"
+#include "unit/store/written_blocks.hpp"
 
 using namespace square;
 using namespace square::test;
@@ -10,31 +10,17 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Bytes in front of the chunks.
-std::uint64_t chunks_begin(EngineRig& rig) {
-  return pool::journal_offset(rig.engine->pool().geometry().journal_bytes);
-}
-
 // Noise over all that `change` wrote to the chunks of two members: more than m = 1 strips of it.
 template <class Change>
 void rot_what_it_writes(EngineRig& rig, Change change) {
-  const auto from = chunks_begin(rig);
-  const auto size = EngineRig::kDiskBytes - from - pool::kLabelAreaBytes;
-  std::vector<ByteVector> before;
-  for (int i = 0; i < 2; ++i)
-    before.push_back(rig.process.disks().at(rig.options.pool.paths[i]).peek(from, size));
-  change();
-  for (std::size_t i = 0; i < 2; ++i) {
-    auto& medium = rig.process.disks().at(rig.options.pool.paths[i]);
-    const auto after = medium.peek(from, size);
-    std::size_t changed = 0;
-    for (std::uint64_t at = 0; at < size; at += kBlockBytes) {
-      if (std::equal(&after[at], &after[at] + kBlockBytes, &before[i][at])) continue;
-      ++changed;
-      medium.spoil(from + at, kBlockBytes, 7 + at);
-    }
-    REQUIRE(changed > 0);
+  std::size_t changed[2] = {};
+  for (const auto& block : blocks_written(rig, change)) {
+    if (block.disk >= 2) continue;
+    ++changed[block.disk];
+    block.medium->spoil(block.at, kBlockBytes, 7 + block.at);
   }
+  REQUIRE(changed[0] > 0);
+  REQUIRE(changed[1] > 0);
 }
 
 }  // namespace
