@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "base/units.hpp"
@@ -113,8 +114,12 @@ Result<> Playground::make(const PlaygroundUp& args) {
   const auto cell = random_.uuid().to_string();
   SQ_TRY(files_.make_folder(folder_));
   PlaygroundNode node{"n1", "primary", "", "", ""};
+  std::set<int> ports;  // nobody listens yet: the same one may be found twice
   for (auto* address : {&node.data, &node.control, &node.http}) {
-    SQ_TRY(const int port, free_port());
+    SQ_TRY(int port, free_port());
+    while (!ports.insert(port).second) {
+      SQ_TRY(port, free_port());
+    }
     *address = "127.0.0.1:" + std::to_string(port);
   }
   nodes_ = {node};
