@@ -217,9 +217,10 @@ class Opener::Impl {
  public:
   // One request: where in the content, and where to.
   struct Range {
-    std::size_t begin, end;
+    std::size_t begin;
     MutableBytes out;
     std::vector<std::uint64_t>* ingest;
+    std::size_t end() const { return begin + out.size(); }
   };
   // What there is of the stored extent.
   struct Source {
@@ -249,7 +250,7 @@ class Opener::Impl {
       return corrupt("stored length differs");
     if (header.identity != expected) return corrupt("identity differs");
     if (range.begin % kBlockBytes != 0 || range.out.size() % kBlockBytes != 0 ||
-        range.end > expected.plain_bytes)
+        range.end() > expected.plain_bytes)
       return Error{Code::kInvalid, "extent: range to open"};
     return open_frames(ciphers.get(data_key, key_id, seal), header, source, range);
   }
@@ -260,7 +261,7 @@ class Opener::Impl {
     const auto frame_bytes = std::size_t{1} << header.frame_shift;
     const auto frame_stored = frame_bytes + frame_bytes / kBlockBytes * kIngestBytes;
     const auto frames_begin = header_size(static_cast<std::uint32_t>(header.tags.size()));
-    for (auto begin = range.begin / frame_bytes * frame_bytes; begin < range.end;
+    for (auto begin = range.begin / frame_bytes * frame_bytes; begin < range.end();
          begin += frame_bytes) {
       const auto frame = static_cast<std::uint32_t>(begin / frame_bytes);
       const auto size = std::min<std::size_t>(frame_bytes, header.identity.plain_bytes - begin);
@@ -285,7 +286,7 @@ class Opener::Impl {
     cipher.add(sealed.first(hash_bytes), std::as_writable_bytes(std::span(hashes_)).data());
     const auto content = sealed.subspan(hash_bytes);
     const auto from = std::max(range.begin, begin) - begin;
-    const auto to = std::min(range.end, begin + size) - begin;
+    const auto to = std::min(range.end(), begin + size) - begin;
     aside_.resize(std::max({aside_.size(), from, size - to}));
     cipher.add(content.first(from), aside_.data());
     cipher.add(content.subspan(from, to - from), range.out.data() + (begin + from - range.begin));
@@ -296,7 +297,7 @@ class Opener::Impl {
   }
 
   Result<> check_ingest(std::size_t begin, std::size_t size, const Range& range) {
-    const auto to = std::min(range.end, begin + size);
+    const auto to = std::min(range.end(), begin + size);
     for (auto at = std::max(range.begin, begin); at < to; at += kBlockBytes) {
       const auto hash = hashes_[(at - begin) / kBlockBytes];
       if (checksum64(range.out.subspan(at - range.begin, kBlockBytes)) != hash)
@@ -319,7 +320,7 @@ Result<> Opener::open(const SecretKey& data_key, KeyId key_id, const SealId& sea
                       const ExtentIdentity& expected, std::uint32_t offset, MutableBytes out,
                       std::vector<std::uint64_t>* ingest) {
   return impl_->open(data_key, key_id, seal, {stored, stored, 0, true}, expected,
-                     {offset, offset + out.size(), out, ingest});
+                     {offset, out, ingest});
 }
 
 Result<> Opener::open_part(const SecretKey& data_key, KeyId key_id, const SealId& seal,
@@ -327,7 +328,7 @@ Result<> Opener::open_part(const SecretKey& data_key, KeyId key_id, const SealId
                            const ExtentIdentity& expected, std::uint32_t offset, MutableBytes out,
                            std::vector<std::uint64_t>* ingest) {
   return impl_->open(data_key, key_id, seal, {header, frames, frames_begin, false}, expected,
-                     {offset, offset + out.size(), out, ingest});
+                     {offset, out, ingest});
 }
 
 }  // namespace square::codec

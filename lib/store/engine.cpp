@@ -90,13 +90,15 @@ Async<std::unique_ptr<Engine>> Engine::open(env::Env env, EngineOptions options,
         new Engine(std::make_unique<Impl>(env, options, index_files, keys, with_local_index)));
     auto opened = co_await engine->impl_->open();
     if (opened.ok()) co_return engine;
-    const bool index_failed = with_local_index && engine->impl_->local_index_failed();
+    const bool index_failed = engine->impl_->local_index_failed();
     const bool journal_changed = engine->impl_->journal_changed();
     co_await engine->impl_->stop();
     if ((!index_failed && !journal_changed) || attempt == kOpenAttemptsMax)
       co_return std::move(opened).error();
-    with_local_index = with_local_index && !index_failed;
-    if (index_failed) SQ_PROBE("a damaged local index was left aside");
+    if (index_failed) {
+      SQ_PROBE("a damaged local index was left aside");
+      with_local_index = false;
+    }
     if (journal_changed) SQ_PROBE("recovery began anew: a batch lost its last copy");
   }
 }

@@ -151,7 +151,7 @@ Task<void> Group::trim_worker(Trimming* trimming) {
     if (!plan.ok() || !*plan || !some_is_hidden((*plan)->runs, extent.from.plain_bytes)) continue;
     const auto done = co_await rewrite_for_room(*std::move(*plan));
     if (done.ok()) ++trimming->done;
-    if (!core_.alive().ok() || (done.failed_with(Code::kNoSpace))) trimming->refused = done;
+    if (!core_.alive().ok() || done.failed_with(Code::kNoSpace)) trimming->refused = done;
   }
 }
 
