@@ -122,15 +122,6 @@ void get(Reader& in, DiffSnapshot& snapshot) {
   in.get(snapshot.wall_ns);
 }
 
-void put(Writer& out, const DiffCursor& cursor) {
-  out.put(cursor.volume);
-  out.put(cursor.offset);
-}
-void get(Reader& in, DiffCursor& cursor) {
-  in.get(cursor.volume);
-  in.get(cursor.offset);
-}
-
 // ---- lists
 
 template <class T>
@@ -151,26 +142,19 @@ void put(Writer& out, const DiffHeader& header) {
   out.put(header.cell);
   out.put(header.group);
   out.put(static_cast<std::uint8_t>(header.base.has_value()));
-  if (header.base) {
-    put(out, header.base->snapshot);
-    out.put(header.base->rewrites_from);
-  }
+  if (header.base) put(out, *header.base);
   put(out, header.target);
   put(out, header.cursor);
+  out.put(header.came_with);
 }
 void get(Reader& in, DiffHeader& header) {
   in.get(header.cell);
   in.get(header.group);
-  if (get_flag(in)) {
-    auto& base = header.base.emplace();
-    get(in, base.snapshot);
-    in.get(base.rewrites_from);
-  }
+  if (get_flag(in)) get(in, header.base.emplace());
   get(in, header.target);
   get(in, header.cursor);
-  if (header.base && (header.base->snapshot.sequence >= header.target.sequence ||
-                      header.base->rewrites_from < header.base->snapshot.sequence))
-    in.fail();
+  in.get(header.came_with);
+  if (header.base && header.base->snapshot.sequence >= header.target.sequence) in.fail();
 }
 
 void put(Writer& out, const DiffItems& items) {

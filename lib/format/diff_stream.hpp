@@ -19,26 +19,17 @@ namespace square::format {
 inline constexpr std::uint16_t kDiffVersion = 1;
 inline constexpr std::size_t kDiffPieceBytesMax = 4u << 20;
 
-// Items in front of it have arrived: where another source goes on.
-struct DiffCursor {
-  VolumeId volume;
-  std::uint64_t offset = 0;
-  auto operator<=>(const DiffCursor&) const = default;
-};
-
-struct DiffBase {
-  SnapshotId snapshot;
-  // The receiver's base has all rewrites up to here; later ones come as items.
-  Sequence rewrites_from;
-  bool operator==(const DiffBase&) const = default;
-};
-
 struct DiffHeader {
   CellId cell;
   GroupId group;
   std::optional<DiffBase> base;  // absent: all that the target maps
   SnapshotId target;             // later than the base
-  DiffCursor cursor;             // items begin here
+  // Items begin here. A source may begin at the start instead, when it cannot go on.
+  DiffCursor cursor;
+  // Of a source that has the target from a diff: the rewrites that it shows, in all items; else 0.
+  // As asked for: those of the streams so far; 0: nothing has come; kCameWithSeveral: of no one
+  // such source.
+  Sequence came_with;
   bool operator==(const DiffHeader&) const = default;
 };
 

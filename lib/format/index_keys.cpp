@@ -30,8 +30,10 @@ struct Shape {
 // What follows a meta key's letter; nothing for a letter that no version has written.
 std::optional<Shape> shape_of(MetaKey::Kind kind) {
   switch (kind) {
-    case MetaKey::Kind::kVersion: return Shape{};
+    case MetaKey::Kind::kVersion:
+    case MetaKey::Kind::kCheckpoint: return Shape{};
     case MetaKey::Kind::kLane: return Shape{.lane = true};
+    case MetaKey::Kind::kLanding:
     case MetaKey::Kind::kApplied: return Shape{.group = true};
     case MetaKey::Kind::kSnapshot:
     case MetaKey::Kind::kSession:

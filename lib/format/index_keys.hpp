@@ -59,7 +59,9 @@ struct MetaKey {
     // group, snapshot, session -> SessionRow as of it; session 0, empty, says that the table is
     // here
     kSessionAt = 't',
-    kRewritten = 'r',  // group, volume, leaf of 1 MiB -> sequence of the last rewrite in it
+    kRewritten = 'r',   // group, volume, leaf of 1 MiB -> sequence of the last rewrite in it
+    kLanding = 'd',     // group -> LandingRow, while a diff is applied
+    kCheckpoint = 'c',  // -> CheckpointId of the last one that was begun
   };
   Kind kind = Kind::kVersion;
   GroupId group;             // the lane's number for kLane
@@ -105,6 +107,7 @@ struct SnapshotRow {
   SnapshotId id;
   std::int64_t wall_ns = 0;
   bool hidden = false;
+  std::optional<Sequence> rewrites;  // of one that came as a diff: it has those up to here
   bool operator==(const SnapshotRow&) const = default;
 };
 ByteVector encode(const SnapshotRow& row);
@@ -125,6 +128,26 @@ Result<SessionRow> decode_session_row(Bytes bytes);
 
 ByteVector encode(const LanePoint& point);
 Result<LanePoint> decode_lane_point(Bytes bytes);
+
+ByteVector encode(const CheckpointId& id);
+Result<CheckpointId> decode_checkpoint_id(Bytes bytes);
+
+// The present is on its way from one snapshot to another, and is neither.
+struct LandingRow {
+  enum class Phase : std::uint8_t {
+    kClearing = 0,   // there is no common base: what is mapped becomes holes
+    kItems = 1,      // ranges and records of the target are set
+    kReverting = 2,  // back to the base, or to nothing; the target is void
+  };
+  Phase phase = Phase::kItems;
+  std::optional<DiffBase> base;
+  SnapshotId target;
+  DiffCursor cursor;
+  Sequence came_with;  // as in DiffHeader
+  bool operator==(const LandingRow&) const = default;
+};
+ByteVector encode(const LandingRow& row);
+Result<LandingRow> decode_landing_row(Bytes bytes);
 
 ByteVector encode(const WrittenPage& page);
 Result<WrittenPage> decode_written_page(Bytes bytes);

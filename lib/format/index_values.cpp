@@ -236,7 +236,8 @@ ByteVector encode(const SnapshotRow& row) {
   Writer out(bytes);
   put(out, row.id);
   out.put(row.wall_ns);
-  out.put(static_cast<std::uint8_t>(row.hidden));
+  out.put(static_cast<std::uint8_t>((row.hidden ? 1 : 0) | (row.rewrites ? 2 : 0)));
+  if (row.rewrites) out.put(*row.rewrites);
   return bytes;
 }
 Result<SnapshotRow> decode_snapshot_row(Bytes bytes) {
@@ -244,9 +245,10 @@ Result<SnapshotRow> decode_snapshot_row(Bytes bytes) {
   SnapshotRow row;
   get(in, row.id);
   in.get(row.wall_ns);
-  const auto hidden = in.get<std::uint8_t>();
-  if (hidden > 1) in.fail();
-  row.hidden = hidden == 1;
+  const auto flags = in.get<std::uint8_t>();
+  if (flags > 3) in.fail();
+  row.hidden = (flags & 1) != 0;
+  if ((flags & 2) != 0) in.get(row.rewrites.emplace());
   return finish(in, row, "a snapshot");
 }
 
@@ -293,6 +295,44 @@ Result<LanePoint> decode_lane_point(Bytes bytes) {
   LanePoint point;
   get(in, point);
   return finish(in, point, "a lane's point");
+}
+
+ByteVector encode(const CheckpointId& id) {
+  ByteVector bytes;
+  Writer out(bytes);
+  put(out, id);
+  return bytes;
+}
+Result<CheckpointId> decode_checkpoint_id(Bytes bytes) {
+  Reader in(bytes);
+  CheckpointId id;
+  get(in, id);
+  return finish(in, id, "a checkpoint's id");
+}
+
+ByteVector encode(const LandingRow& row) {
+  ByteVector bytes;
+  Writer out(bytes);
+  out.put(static_cast<std::uint8_t>(row.phase));
+  out.put(static_cast<std::uint8_t>(row.base.has_value()));
+  if (row.base) put(out, *row.base);
+  put(out, row.target);
+  put(out, row.cursor);
+  out.put(row.came_with);
+  return bytes;
+}
+Result<LandingRow> decode_landing_row(Bytes bytes) {
+  Reader in(bytes);
+  LandingRow row;
+  const auto phase = in.get<std::uint8_t>();
+  const auto with_base = in.get<std::uint8_t>();
+  if (phase > static_cast<std::uint8_t>(LandingRow::Phase::kReverting) || with_base > 1) in.fail();
+  row.phase = static_cast<LandingRow::Phase>(phase);
+  if (with_base == 1) get(in, row.base.emplace());
+  get(in, row.target);
+  get(in, row.cursor);
+  in.get(row.came_with);
+  return finish(in, std::move(row), "a landing");
 }
 
 ByteVector encode(const WrittenPage& page) {

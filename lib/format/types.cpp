@@ -106,4 +106,24 @@ void get(Reader& in, LanePoint& point) {
   get(in, point.chain);
 }
 
+void put(Writer& out, const DiffBase& base) {
+  put(out, base.snapshot);
+  out.put(base.rewrites_from);
+}
+void get(Reader& in, DiffBase& base) {
+  get(in, base.snapshot);
+  in.get(base.rewrites_from);
+  if (base.rewrites_from < base.snapshot.sequence) in.fail();
+}
+
+void put(Writer& out, const DiffCursor& cursor) {
+  out.put(cursor.volume);
+  out.put(cursor.offset);
+}
+void get(Reader& in, DiffCursor& cursor) {
+  in.get(cursor.volume);
+  in.get(cursor.offset);
+  if (cursor.offset % kBlockBytes != 0) in.fail();
+}
+
 }  // namespace square::format

@@ -78,6 +78,24 @@ struct CheckpointId {
   auto operator<=>(const CheckpointId&) const = default;
 };
 
+// Where a diff begins.
+struct DiffBase {
+  SnapshotId snapshot;
+  // The receiver's base has all rewrites up to here; later ones come as items.
+  Sequence rewrites_from;
+  bool operator==(const DiffBase&) const = default;
+};
+
+// What a landing has come with so far, when it is not one source that has the target from a diff.
+inline constexpr Sequence kCameWithSeveral{~std::uint64_t{0}};
+
+// Items of a diff in front of it have arrived: where another source goes on.
+struct DiffCursor {
+  VolumeId volume;
+  std::uint64_t offset = 0;
+  auto operator<=>(const DiffCursor&) const = default;
+};
+
 // Where a journal lane stands: the position, and the chain hash of the batch that ends there.
 struct LanePoint {
   LanePosition position;
@@ -93,6 +111,8 @@ void put(Writer& out, const Mapping& mapping);
 void put(Writer& out, const SnapshotId& id);
 void put(Writer& out, const CheckpointId& id);
 void put(Writer& out, const LanePoint& point);
+void put(Writer& out, const DiffBase& base);
+void put(Writer& out, const DiffCursor& cursor);
 
 // Each fails the reader on values that no encoder writes (too many strips, k == 0, lengths that are
 // no multiple of 4 KiB where they must be).
@@ -102,5 +122,7 @@ void get(Reader& in, Mapping& mapping);
 void get(Reader& in, SnapshotId& id);
 void get(Reader& in, CheckpointId& id);
 void get(Reader& in, LanePoint& point);
+void get(Reader& in, DiffBase& base);
+void get(Reader& in, DiffCursor& cursor);
 
 }  // namespace square::format

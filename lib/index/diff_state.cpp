@@ -27,11 +27,15 @@ Result<> add_keys(Batch& view, Family family, const std::string& prefix, std::st
 
 Result<std::vector<Index::RecordChange>> Index::record_changes(GroupId group,
                                                                std::optional<Sequence> from,
-                                                               Sequence to, std::string_view after,
+                                                               std::optional<Sequence> to,
+                                                               std::string_view after,
                                                                std::size_t limit) const {
   if (impl_->broken) return *impl_->broken;
   SQ_TRY(const auto target, impl_->position_of(group, to));
-  const auto& snapshots = impl_->find_group(group)->snapshots;
+  std::vector<RecordChange> changes;
+  const auto* state = impl_->find_group(group);
+  if (!state) return changes;
+  const auto& snapshots = state->snapshots;
   std::size_t begin = target, end = snapshots.size();
   if (from) {
     SQ_TRY(begin, impl_->position_of(group, from));
@@ -39,7 +43,6 @@ Result<std::vector<Index::RecordChange>> Index::record_changes(GroupId group,
       return Error{Code::kInvalid, "diff: the target is not later than the base"};
     end = target;
   }
-  std::vector<RecordChange> changes;
   Batch view(*impl_->kv);
   std::string last(after);
   while (changes.size() < limit) {
@@ -67,10 +70,10 @@ Result<std::vector<Index::RecordChange>> Index::record_changes(GroupId group,
 // ---- sessions
 
 // They are not versioned as records are: a snapshot keeps its own copy.
-void Index::Impl::save_sessions(Batch& batch, const format::Operation& mark) {
-  MetaKey key{MetaKey::Kind::kSessionAt, mark.group, mark.sequence.value, 0};
+void Index::Impl::save_sessions(Batch& batch, GroupId id, Sequence mark) {
+  MetaKey key{MetaKey::Kind::kSessionAt, id, mark.value, 0};
   batch.put(Family::kMeta, encode(key), format::encode(format::SessionRow{}));
-  for (const auto& [session, row] : groups[mark.group].sessions) {
+  for (const auto& [session, row] : groups[id].sessions) {
     key.second = session.value;
     batch.put(Family::kMeta, encode(key), format::encode(row));
   }
@@ -79,10 +82,15 @@ void Index::Impl::save_sessions(Batch& batch, const format::Operation& mark) {
 Result<std::vector<SessionWindow>> Index::sessions_at(GroupId group, Sequence at) const {
   if (impl_->broken) return *impl_->broken;
   SQ_TRY(impl_->position_of(group, at));
+  Batch view(*impl_->kv);
+  return impl_->kept_sessions(view, group, at);
+}
+
+Result<std::vector<SessionWindow>> Index::Impl::kept_sessions(Batch& view, GroupId id,
+                                                              Sequence at) {
   std::vector<SessionWindow> windows;
   bool kept = false;
-  Batch view(*impl_->kv);
-  const auto prefix = format::meta_prefix({MetaKey::Kind::kSessionAt, group, at.value, 0});
+  const auto prefix = format::meta_prefix({MetaKey::Kind::kSessionAt, id, at.value, 0});
   SQ_TRY(view.walk(Family::kMeta, prefix, prefix, [&](Bytes key, Bytes value) -> Result<bool> {
     SQ_TRY(const auto meta, format::decode_meta_key(key));
     SQ_TRY(const auto row, format::decode_session_row(value));

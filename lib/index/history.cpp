@@ -14,7 +14,8 @@ namespace {
 void put_snapshot(Batch& batch, GroupId id, const SnapshotInfo& snapshot) {
   const MetaKey key{MetaKey::Kind::kSnapshot, id, snapshot.id.sequence.value, 0};
   batch.put(Family::kMeta, encode(key),
-            format::encode(format::SnapshotRow{snapshot.id, snapshot.wall_ns, snapshot.hidden}));
+            format::encode(format::SnapshotRow{snapshot.id, snapshot.wall_ns, snapshot.hidden,
+                                               snapshot.rewrites}));
 }
 
 }  // namespace
@@ -33,18 +34,21 @@ Result<> Index::Impl::save(Batch& batch, GroupId id, VolumeId volume, const Rang
   return batch.insert_absent(table, old);
 }
 
-void Index::Impl::mark(Batch& batch, const format::Operation& operation) {
-  auto& group = groups[operation.group];
-  group.snapshots.push_back({operation.snapshot_id(), operation.wall_ns, false});
-  put_snapshot(batch, operation.group, group.snapshots.back());
+void Index::Impl::mark(Batch& batch, GroupId id, SnapshotInfo snapshot) {
+  put_snapshot(batch, id, snapshot);
+  groups[id].snapshots.push_back(std::move(snapshot));
+}
+
+void Index::Impl::hide(Batch& batch, GroupId id, SnapshotInfo& snapshot) {
+  snapshot.hidden = true;
+  put_snapshot(batch, id, snapshot);
 }
 
 void Index::Impl::drop(Batch& batch, const format::Operation& operation) {
   const auto& wanted = std::get<format::DropBody>(operation.body).snapshot;
   for (auto& snapshot : groups[operation.group].snapshots) {
     if (snapshot.id.sequence != wanted.sequence || snapshot.id.chain != wanted.chain) continue;
-    snapshot.hidden = true;
-    put_snapshot(batch, operation.group, snapshot);
+    hide(batch, operation.group, snapshot);
   }
 }
 

@@ -62,7 +62,7 @@ Result<> Index::Impl::load_row(Bytes key, Bytes value) {
     }
     case MetaKey::Kind::kSnapshot: {
       SQ_TRY(const auto row, format::decode_snapshot_row(value));
-      groups[meta.group].snapshots.push_back({row.id, row.wall_ns, row.hidden});
+      groups[meta.group].snapshots.push_back({row.id, row.wall_ns, row.hidden, row.rewrites});
       break;
     }
     case MetaKey::Kind::kWritten: {
@@ -73,6 +73,14 @@ Result<> Index::Impl::load_row(Bytes key, Bytes value) {
     case MetaKey::Kind::kSession: {
       auto& sessions = groups[meta.group].sessions;
       SQ_TRY(sessions[SessionId(meta.first)], format::decode_session_row(value));
+      break;
+    }
+    case MetaKey::Kind::kCheckpoint: {
+      SQ_TRY(checkpoint, format::decode_checkpoint_id(value));
+      break;
+    }
+    case MetaKey::Kind::kLanding: {
+      SQ_TRY(groups[meta.group].landing, format::decode_landing_row(value));
       break;
     }
     case MetaKey::Kind::kSessionAt:
@@ -128,21 +136,32 @@ void Index::Impl::note_request(Batch& batch, const format::Operation& operation,
 Result<> Index::Impl::apply_one(Batch& batch, const format::Operation& operation) {
   auto& group = groups[operation.group];
   SQ_CHECK(operation.sequence == group.applied.sequence.next(), "not the group's next operation");
+  SQ_CHECK(!group.landing, "an operation while a diff is applied");
   switch (operation.type) {
     case OperationType::kWrite: SQ_TRY(write(batch, operation)); break;
-    case OperationType::kHole: SQ_TRY(hole(batch, operation)); break;
-    case OperationType::kRewrite: SQ_TRY(rewrite(batch, operation)); break;
-    case OperationType::kPutRecord:
-    case OperationType::kDeleteRecord: SQ_TRY(put_record(batch, operation)); break;
-    case OperationType::kSnapshotMark: mark(batch, operation); break;
-    case OperationType::kDropSnapshot: drop(batch, operation); break;
-    case OperationType::kPurgeVolume: {
-      const auto volume = std::get<format::PurgeBody>(operation.body).volume;
-      group.purges.insert(volume);
-      const MetaKey key{MetaKey::Kind::kPurge, operation.group, volume.value, 0};
-      batch.put(Family::kMeta, encode(key), {});
+    case OperationType::kHole: {
+      const auto& body = std::get<format::HoleBody>(operation.body);
+      SQ_TRY(hole(batch, operation.group, body.volume, body.offset, body.offset + body.length,
+                  operation.sequence));
       break;
     }
+    case OperationType::kRewrite: SQ_TRY(rewrite(batch, operation)); break;
+    case OperationType::kPutRecord: {
+      const auto& body = std::get<format::RecordBody>(operation.body);
+      SQ_TRY(set_record(batch, operation.group, body.key, body.value));
+      break;
+    }
+    case OperationType::kDeleteRecord:
+      SQ_TRY(set_record(batch, operation.group, std::get<format::RecordBody>(operation.body).key,
+                        std::nullopt));
+      break;
+    case OperationType::kSnapshotMark:
+      mark(batch, operation.group, {operation.snapshot_id(), operation.wall_ns});
+      break;
+    case OperationType::kDropSnapshot: drop(batch, operation); break;
+    case OperationType::kPurgeVolume:
+      put_purge(batch, operation.group, std::get<format::PurgeBody>(operation.body).volume);
+      break;
     case OperationType::kSessionEnd: {
       const auto session = std::get<format::SessionEndBody>(operation.body).session;
       group.sessions.erase(session);
@@ -153,7 +172,8 @@ Result<> Index::Impl::apply_one(Batch& batch, const format::Operation& operation
     case OperationType::kVoid: break;
   }
   if (operation.type != OperationType::kSessionEnd) note_request(batch, operation, group);
-  if (operation.type == OperationType::kSnapshotMark) save_sessions(batch, operation);
+  if (operation.type == OperationType::kSnapshotMark)
+    save_sessions(batch, operation.group, operation.sequence);
   group.applied = {operation.sequence, operation.chain};
   return {};
 }
@@ -179,7 +199,7 @@ Applied Index::applied(GroupId group) const {
 std::vector<GroupId> Index::groups() const {
   std::vector<GroupId> ids;
   for (const auto& [id, state] : impl_->groups)
-    if (state.applied.sequence != Sequence()) ids.push_back(id);
+    if (state.applied.sequence != Sequence() || state.landing) ids.push_back(id);
   return ids;
 }
 
@@ -230,8 +250,14 @@ Result<> Index::apply_move(const format::MoveRecord& move,
   });
 }
 
-Result<> Index::set_lane_point(std::uint16_t lane, format::LanePoint point) {
+format::CheckpointId Index::checkpoint() const { return impl_->checkpoint; }
+
+Result<> Index::set_checkpoint(format::CheckpointId id, std::uint16_t lane,
+                               format::LanePoint point) {
   return impl_->change([&](Batch& batch) -> Result<> {
+    impl_->checkpoint = id;
+    batch.put(Family::kMeta, encode(MetaKey{MetaKey::Kind::kCheckpoint, {}, 0, 0}),
+              format::encode(id));
     impl_->set_point(batch, lane, point);
     return {};
   });

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "format/diff_stream.hpp"
 #include "format/index_keys.hpp"
 #include "format/record.hpp"
 #include "format/state_root.hpp"
@@ -47,6 +48,7 @@ struct SnapshotInfo {
   format::SnapshotId id;
   std::int64_t wall_ns = 0;
   bool hidden = false;  // dropped, its history is being merged into its elder
+  std::optional<Sequence> rewrites = std::nullopt;  // of one that came as a diff: up to here
 };
 
 struct SegmentUse {
@@ -73,6 +75,8 @@ class Index {
   Applied applied(GroupId group) const;
   std::vector<GroupId> groups() const;
   format::LanePoint lane_point(std::uint16_t lane) const;
+  // The last one that was begun: this holds all that it does, and perhaps more.
+  format::CheckpointId checkpoint() const;
 
   // ---- changes; each call is one atomic batch
   // Operations of one group, continuing exactly at applied().sequence + 1, all placed, with the
@@ -85,7 +89,8 @@ class Index {
   // Changes only mappings that still name that extent at that place, in present and histories.
   Result<> apply_move(const format::MoveRecord& move,
                       std::optional<std::pair<std::uint16_t, format::LanePoint>> point);
-  Result<> set_lane_point(std::uint16_t lane, format::LanePoint point);
+  // A checkpoint begins: it holds everything so far, the lane up to `point`.
+  Result<> set_checkpoint(format::CheckpointId id, std::uint16_t lane, format::LanePoint point);
 
   // ---- reading. `at`: as of that snapshot; absent: the present.
   // Covers exactly [offset, offset + length). Errors: kDataLoss for a range that was written but is
@@ -117,12 +122,13 @@ class Index {
                                    std::size_t limit) const;
 
   // ---- what a diff carries beside ranges
-  // Records that changed after `from` (absent: all that `to` has) and up to `to`, each as it is
-  // there, or nothing when it is not; ascending, behind the key `after`, at most `limit`.
+  // Records that changed after `from` (absent: all that `to` has) and up to `to` (absent: the
+  // present), each as it is there, or nothing when it is not; ascending, behind the key `after`, at
+  // most `limit`.
   using RecordChange = std::pair<std::string, std::optional<ByteVector>>;
   Result<std::vector<RecordChange>> record_changes(GroupId group, std::optional<Sequence> from,
-                                                   Sequence to, std::string_view after,
-                                                   std::size_t limit) const;
+                                                   std::optional<Sequence> to,
+                                                   std::string_view after, std::size_t limit) const;
   // The session table as of that snapshot. Errors: kNotFound also when it was not kept with it.
   Result<std::vector<SessionWindow>> sessions_at(GroupId group, Sequence at) const;
   // Where leaves of 1 MiB begin in which a rewrite later than `since` changed a mapping, of the
@@ -131,13 +137,48 @@ class Index {
                                         std::size_t limit) const;
 
   // ---- state root
-  // Of that snapshot, with what rewrites have done to it since; nothing while more than
+  // Of that snapshot, or of the target of the landing as far as it has come, with what rewrites
+  // have done to it since; nothing while more than
   // `leaves_max` leaves are left to compute: ask again. Going to a later snapshot costs what
   // changed since the last one that was asked for; to an earlier one, or after a start, all that is
   // mapped. Errors: kNotFound for a snapshot that is not held, kCorrupt for a volume's record that
   // cannot be read, as lookup().
   Result<std::optional<format::StateHash>> state_root_step(GroupId group, Sequence at,
                                                            std::size_t leaves_max);
+
+  // ---- landing: a diff from another store becomes a snapshot here (docs/decisions/0009). The
+  // group's log stands still meanwhile, and its present is no state that ever was: only snapshots
+  // may be read. Each call is one atomic batch; what a crash takes back comes again.
+  std::optional<format::LandingRow> landing(GroupId group) const;
+  // Nothing lands now. With a base: it is the newest snapshot here, and the present is equal to it.
+  // The target is later than all snapshots here. Without one, what is mapped here has to become
+  // holes first: clear_step() until it says false.
+  Result<> begin_landing(GroupId group, const std::optional<format::DiffBase>& base,
+                         const format::SnapshotId& target);
+  Result<bool> clear_step(GroupId group, std::size_t entries_max);
+  // A stream begins there.
+  Result<> begin_stream(GroupId group, const format::DiffCursor& cursor, Sequence came_with);
+  // Sets the ranges; extents have places, in `stripes` or where earlier ones are mapped. All items
+  // in front of `cursor` have come then. Errors: kCorrupt for an item that cannot be.
+  Result<> land(GroupId group, std::span<const format::DiffItem> items,
+                std::span<const format::StripeDescriptor> stripes,
+                const std::optional<format::DiffCursor>& cursor);
+  Result<> land_records(GroupId group, std::span<const format::DiffRecord> records);
+  // The target is a snapshot here now, and what was applied. What its records do not name is
+  // purged.
+  Result<> finish_landing(GroupId group, std::span<const format::DiffSession> sessions,
+                          std::int64_t wall_ns, Sequence rewrites);
+  // Back to that snapshot, which must be held, from whatever the present is: what is newer is
+  // dropped. Nothing: to nothing, when no snapshot is held. revert_step() until it says false.
+  Result<> begin_revert(GroupId group, const std::optional<format::SnapshotId>& to);
+  Result<bool> revert_step(GroupId group, std::size_t entries_max);
+  // Drops a snapshot of a group that takes no operations.
+  Result<> drop_landed(GroupId group, const format::SnapshotId& id);
+  // Where an extent that was written to `offset` lies, when the present or the newest snapshot
+  // shows a part of it.
+  Result<std::optional<format::Place>> find_extent(GroupId group, VolumeId volume,
+                                                   std::uint64_t offset,
+                                                   const format::ExtentRef& extent) const;
 
   // ---- background work, restartable, in bounded steps; true when more is left that can be done
   // now

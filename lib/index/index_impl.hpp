@@ -22,7 +22,8 @@ struct GroupState {
   std::map<VolumeId, WrittenMap> written;
   std::map<SessionId, format::SessionRow> sessions;
   std::set<VolumeId> purges;  // logged, not finished
-  StateRoots roots;           // a cache: empty after a start
+  std::optional<format::LandingRow> landing;
+  StateRoots roots;  // a cache: empty after a start
 };
 
 class Index::Impl {
@@ -51,7 +52,8 @@ class Index::Impl {
 
   // ---- present.cpp
   Result<> write(Batch& batch, const format::Operation& operation);
-  Result<> hole(Batch& batch, const format::Operation& operation);
+  Result<> hole(Batch& batch, GroupId id, VolumeId volume, std::uint64_t from, std::uint64_t end,
+                Sequence sequence);
   Result<> rewrite(Batch& batch, const format::Operation& operation);
   Result<> map_range(Batch& batch, GroupId id, VolumeId volume, const Range& range);
   Result<std::set<std::uint64_t>> claim_units(Batch& batch, GroupId id, VolumeId volume,
@@ -66,7 +68,8 @@ class Index::Impl {
 
   // ---- history.cpp
   Result<> save(Batch& batch, GroupId id, VolumeId volume, const Range& old);
-  void mark(Batch& batch, const format::Operation& operation);
+  void mark(Batch& batch, GroupId id, SnapshotInfo snapshot);
+  void hide(Batch& batch, GroupId id, SnapshotInfo& snapshot);
   void drop(Batch& batch, const format::Operation& operation);
   Result<> merge_some(Batch& batch, GroupId id, std::size_t entries_max);
   Result<std::size_t> merge_ranges(Batch& batch, GroupId id, std::size_t hidden, std::size_t max);
@@ -75,7 +78,9 @@ class Index::Impl {
   Result<std::size_t> position_of(GroupId id, std::optional<Sequence> at) const;
 
   // ---- records.cpp
-  Result<> put_record(Batch& batch, const format::Operation& operation);
+  // Nothing: it is deleted.
+  Result<> set_record(Batch& batch, GroupId id, const std::string& key,
+                      std::optional<ByteVector> value);
   Result<std::optional<ByteVector>> record_at(Batch& view, GroupId id, std::string_view key,
                                               std::size_t first);
   Result<bool> named_somewhere(Batch& view, GroupId id, VolumeId volume);
@@ -85,10 +90,23 @@ class Index::Impl {
                         std::uint64_t number);
 
   // ---- diff_state.cpp
-  void save_sessions(Batch& batch, const format::Operation& mark);
+  void save_sessions(Batch& batch, GroupId id, Sequence mark);
+  Result<std::vector<SessionWindow>> kept_sessions(Batch& view, GroupId id, Sequence at);
   void note_rewritten(Batch& batch, const format::Operation& operation, VolumeId volume,
                       std::uint64_t from, std::uint64_t to);
   static Result<> erase_meta(Batch& batch, const std::string& prefix);
+
+  // ---- landing.cpp
+  void put_landing(Batch& batch, GroupId id, std::optional<format::LandingRow> row);
+  Result<> land_item(Batch& batch, GroupId id, const format::DiffItem& item);
+  Result<> clear_some(Batch& batch, GroupId id, std::size_t entries_max);
+  Result<> revert_some(Batch& batch, GroupId id, std::size_t entries_max);
+  Result<bool> revert_ranges(Batch& batch, GroupId id, std::size_t entries_max);
+  Result<bool> revert_records(Batch& batch, GroupId id, std::size_t entries_max);
+  Result<bool> empty_present(Batch& batch, GroupId id, std::size_t entries_max);
+  void set_sessions(Batch& batch, GroupId id, std::map<SessionId, format::SessionRow> sessions);
+  void put_purge(Batch& batch, GroupId id, VolumeId volume);
+  Result<> purge_unnamed(Batch& batch, GroupId id);
 
   // ---- segments.cpp
   Result<> add_stripes(Batch& batch, std::span<const format::StripeDescriptor> stripes);
@@ -106,6 +124,7 @@ class Index::Impl {
   std::unique_ptr<Kv> kv;
   std::map<GroupId, GroupState> groups;
   std::map<std::uint16_t, format::LanePoint> lanes;
+  format::CheckpointId checkpoint;
   std::map<SegmentKey, format::SegmentRow> segments;
   std::set<SegmentKey> dead;  // of these, the ones without live bytes
   std::optional<Error> broken;

@@ -103,23 +103,21 @@ Result<> Index::Impl::write(Batch& batch, const format::Operation& operation) {
 }
 
 // Only what was ever written: trimming an empty volume of any size costs nothing.
-Result<> Index::Impl::hole(Batch& batch, const format::Operation& operation) {
-  const auto& body = std::get<format::HoleBody>(operation.body);
-  const auto end = body.offset + body.length;
-  if (!aligned(body.offset) || !aligned(body.length) || end < body.offset)
+Result<> Index::Impl::hole(Batch& batch, GroupId id, VolumeId volume, std::uint64_t begin,
+                           std::uint64_t end, Sequence sequence) {
+  if (!aligned(begin) || !aligned(end) || end < begin)
     return Error{Code::kCorrupt, "index: hole of a wrong size"};
-  auto& volumes = groups[operation.group].written;
-  const auto found = volumes.find(body.volume);
+  auto& volumes = groups[id].written;
+  const auto found = volumes.find(volume);
   if (found == volumes.end()) return {};
   const auto& written = found->second;
   const auto unit_end = end / kUnit + (end % kUnit != 0 ? 1 : 0);
-  auto unit = written.next_set(body.offset / kUnit, unit_end);
+  auto unit = written.next_set(begin / kUnit, unit_end);
   while (unit < unit_end) {
     const auto behind = written.next_clear(unit, unit_end);
-    const auto from = std::max(unit * kUnit, body.offset);
+    const auto from = std::max(unit * kUnit, begin);
     const auto to = std::min(behind * kUnit, end);
-    SQ_TRY(map_range(batch, operation.group, body.volume,
-                     Range{from, to - from, hole_of(operation.sequence)}));
+    SQ_TRY(map_range(batch, id, volume, Range{from, to - from, hole_of(sequence)}));
     unit = written.next_set(behind, unit_end);
   }
   return {};

@@ -4,21 +4,20 @@
 
 namespace square::index {
 
-Result<> Index::Impl::put_record(Batch& batch, const format::Operation& operation) {
-  const auto& body = std::get<format::RecordBody>(operation.body);
-  const auto& snapshots = groups[operation.group].snapshots;
-  const auto key = format::record_key(operation.group, body.key);
+Result<> Index::Impl::set_record(Batch& batch, GroupId id, const std::string& name,
+                                 std::optional<ByteVector> value) {
+  const auto& snapshots = groups[id].snapshots;
+  const auto key = format::record_key(id, name);
   if (!snapshots.empty()) {
-    auto saved =
-        format::record_history_key(operation.group, snapshots.back().id.sequence, body.key);
+    auto saved = format::record_history_key(id, snapshots.back().id.sequence, name);
     SQ_TRY(const auto there, batch.get(Family::kRecordHistory, saved));
     if (!there) {
       SQ_TRY(const auto old, batch.get(Family::kRecords, key));
       batch.put(Family::kRecordHistory, std::move(saved), format::encode_record_history(old));
     }
   }
-  if (operation.type == format::OperationType::kPutRecord)
-    batch.put(Family::kRecords, key, body.value);
+  if (value)
+    batch.put(Family::kRecords, key, std::move(*value));
   else
     batch.erase(Family::kRecords, key);
   return {};

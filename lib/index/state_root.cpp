@@ -43,8 +43,12 @@ std::optional<Sequence> base_of(const GroupState& group, Sequence since) {
   return base;
 }
 
-Result<StateHash> root_of(const Index& index, GroupId group, Sequence at, const StateTree& tree) {
-  SQ_TRY(const auto records, index.records(group, "", at));
+Result<StateHash> root_of(const Index& index, GroupId group, std::optional<Sequence> at,
+                          const StateTree& tree) {
+  SQ_TRY(auto records, index.records(group, "", at));
+  // Seals say how to open extents, and are no state: a store may have some of later ones.
+  std::erase_if(records,
+                [](const auto& one) { return one.first.starts_with(format::kSealPrefix); });
   std::vector<format::StateVolume> volumes;
   for (const auto& [key, value] : records) {
     if (!key.starts_with(format::kVolumePrefix)) continue;
@@ -72,7 +76,11 @@ Result<> Index::Impl::compute_leaf(Batch& view, GroupId id, std::size_t target, 
 Result<std::optional<StateHash>> Index::state_root_step(GroupId group, Sequence at,
                                                         std::size_t leaves_max) {
   if (impl_->broken) return *impl_->broken;
-  SQ_TRY(const auto target, impl_->position_of(group, at));
+  const auto* known = impl_->find_group(group);
+  const bool landing = known && known->landing && known->landing->target.sequence == at &&
+                       known->landing->phase == format::LandingRow::Phase::kItems;
+  const auto shown = landing ? std::nullopt : std::optional(at);  // nothing: the present
+  SQ_TRY(const auto target, impl_->position_of(group, shown));
   auto& state = impl_->groups[group];
   auto& roots = state.roots;
   if (at < roots.until) roots = {};
@@ -85,7 +93,7 @@ Result<std::optional<StateHash>> Index::state_root_step(GroupId group, Sequence 
   std::size_t left = std::max<std::size_t>(leaves_max, 1);
   while (left > 0 && !roots.swept) {
     SQ_TRY(const auto changes,
-           diff(group, base_of(state, roots.since), at, roots.cursor, kChangesAtOnce));
+           diff(group, base_of(state, roots.since), shown, roots.cursor, kChangesAtOnce));
     roots.swept = changes.empty();
     for (const auto& [volume, piece] : changes) {
       const auto end = piece.offset + piece.length;
@@ -105,7 +113,7 @@ Result<std::optional<StateHash>> Index::state_root_step(GroupId group, Sequence 
   }
   if (!roots.swept || !roots.stale.empty()) return std::optional<StateHash>();
   roots.since = at;
-  SQ_TRY(const auto root, root_of(*this, group, at, roots.tree));
+  SQ_TRY(const auto root, root_of(*this, group, shown, roots.tree));
   return std::optional(root);
 }
 

@@ -71,10 +71,15 @@ bool Engine::Impl::should_checkpoint() const {
   const auto durable = core_.lane->durable();
   if (ring_is_tight() && core_.ledger.unapplied_from(durable) > core_.ledger.tail(durable))
     return true;
-  std::uint64_t applied = 0;
-  for (const auto& [id, each] : groups_) applied += each->applied().value;
-  return applied != applied_at_checkpoint_ &&
+  return changes_so_far() != changes_at_checkpoint_ &&
          core_.env.loop.now() - last_checkpoint_ >= core_.options.checkpoint_interval;
+}
+
+// Of what clients and diffs bring; what follows from it may wait for more.
+std::uint64_t Engine::Impl::changes_so_far() const {
+  auto changes = core_.stats.received_items;
+  for (const auto& [id, each] : groups_) changes += each->applied().value;
+  return changes;
 }
 
 Task<void> Engine::Impl::background() {
@@ -194,8 +199,7 @@ Async<> Engine::Impl::checkpoint_locked() {
   const Busy busy(core_.options.activities, Activity::kCheckpoint);
   for (auto& [id, each] : groups_) SQ_CO_TRY(each->apply_ready());
   SQ_CO_TRY(co_await reclaim());
-  std::uint64_t applied = 0;
-  for (const auto& [id, each] : groups_) applied += each->applied().value;
+  const auto changes = changes_so_far();
 
   auto covered = core_.ledger.begin_checkpoint();
   format::CheckpointHeader header;
@@ -204,7 +208,8 @@ Async<> Engine::Impl::checkpoint_locked() {
   // state is good enough for the next start.
   header.tail = core_.index_point().second;
   const auto tail = header.tail.position;
-  SQ_CO_TRY(core_.index->set_lane_point(0, header.tail));
+  const format::CheckpointId id{epoch_.number, next_checkpoint_++};
+  SQ_CO_TRY(core_.index->set_checkpoint(id, 0, header.tail));
   auto export_files = [index = core_.index.get()] {
     return std::make_optional(index->kv().export_files());
   };
@@ -213,7 +218,7 @@ Async<> Engine::Impl::checkpoint_locked() {
   if (exported->ok()) {
     auto& files = *exported->value();
     pool::Checkpoint checkpoint;
-    checkpoint.id = {epoch_.number, next_checkpoint_++};
+    checkpoint.id = id;
     checkpoint.header = format::encode(header);
     for (const auto& file : files.files())
       checkpoint.files.push_back({file.name, file.content_key, file.size_bytes});
@@ -230,7 +235,7 @@ Async<> Engine::Impl::checkpoint_locked() {
   core_.no_checkpoint.reset();
   core_.lane->tail_is_in_checkpoint(tail);
   core_.lane->set_tail(core_.ledger.tail(core_.lane->durable()));
-  applied_at_checkpoint_ = applied;
+  changes_at_checkpoint_ = changes;
   last_checkpoint_ = core_.env.loop.now();
   ++core_.stats.checkpoints;
   co_return {};

@@ -106,7 +106,8 @@ Result<bool> Engine::Impl::choose_victim() {
       yield.kept_bytes += extent.from.stored_bytes;
       yield.kept_content += extent.from.plain_bytes;
     }
-    auto best_remedy = remedy(yield, true);
+    auto best_remedy =
+        remedy(yield, !core_.options.receives);  // to seal anew, it goes through a log
     if (best_remedy == Remedy::kTrim && untrimmable_.contains(use.segment)) {
       best_remedy = remedy(yield, false);
       if (best_remedy == Remedy::kNone) {

@@ -2,6 +2,7 @@
 // What the parts of one engine share. Internal to lib/store.
 
 #include <functional>
+#include <set>
 #include <string>
 
 #include "journal/lane.hpp"
@@ -38,7 +39,8 @@ struct Core {
   EngineStats stats;
   std::optional<Error> failed;  // set once: nothing is acknowledged or read any more
   std::function<void()> on_failed;
-  std::optional<Error> no_room;        // destaging waits for space, and cleaning finds none
+  std::optional<Error> no_room;  // destaging waits for space, and cleaning finds none
+  std::multiset<std::pair<GroupId, Sequence>> pinned;  // snapshots that a diff is made of
   std::optional<Error> no_checkpoint;  // too many members are away: the journal is not emptied
 
   std::uint64_t cell_tag() const {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/planted.hpp"
+#include "format/store_records.hpp"
 
 namespace square::store {
 
@@ -20,6 +21,7 @@ constexpr std::size_t kRecordsAtOnce = 32;            // of at most 64 KiB
 constexpr std::size_t kSessionsAtOnce = 4096;
 constexpr std::size_t kLeavesAtOnce = 256;
 constexpr int kReadAttempts = 8;
+constexpr std::string_view kBehindSeals = "seal0", kBehindAll = "\xff";
 
 DiffItem item_of(VolumeId volume, const index::Piece& piece) {
   return {volume, piece.offset, piece.length, *piece.mapping};
@@ -31,13 +33,40 @@ DiffSource::DiffSource(env::Loop& loop, index::Index& index, ReadStored read,
                        format::DiffHeader wanted)
     : loop_(loop), index_(index), read_(std::move(read)), wanted_(std::move(wanted)) {}
 
-Result<> DiffSource::check_end(const format::SnapshotId& id) const {
-  for (const auto& held : index_.snapshots(wanted_.group)) {
-    if (held.id == id) return {};
-    if (held.id.sequence == id.sequence && SQ_PLANTED("snapshot_by_number")) return {};
+Result<index::SnapshotInfo> DiffSource::held(const format::SnapshotId& id) const {
+  for (auto& held : index_.snapshots(wanted_.group)) {
+    if (held.id == id) return held;
+    if (held.id.sequence == id.sequence && SQ_PLANTED("snapshot_by_number")) return held;
   }
   return Error{Code::kNotFound,
                "this snapshot is not held here: sequence " + std::to_string(id.sequence.value)};
+}
+
+// A base with other identities than the receiver's would leave some of them behind.
+Result<> DiffSource::check_base() const {
+  const auto& base = *wanted_.base;
+  SQ_TRY(const auto here, held(base.snapshot));
+  if (here.rewrites && *here.rewrites != base.rewrites_from)
+    return Error{Code::kNotFound, "the base of the diff has other rewrites here"};
+  if (!here.rewrites && base.rewrites_from > index_.applied(wanted_.group).sequence)
+    return Error{Code::kUnavailable, "the base of the diff has rewrites that have not come here"};
+  return {};
+}
+
+// What came as a diff shows those that its source had; what the log brought, those of the log. A
+// store that took over from a diff and went on with the log has both.
+Result<Sequence> DiffSource::rewrites_shown() const {
+  SQ_TRY(const auto target, held(wanted_.target));
+  const auto applied = index_.applied(wanted_.group).sequence;
+  const auto all = index_.snapshots(wanted_.group);
+  const bool came_whole = all.back().rewrites && all.back().id.sequence == applied;
+  if (target.rewrites && came_whole) return *target.rewrites;
+  const bool behind =
+      std::ranges::any_of(all, [&applied](const auto& one) { return one.rewrites > applied; });
+  if (target.rewrites || behind)
+    return Error{Code::kUnavailable,
+                 "this store has the target from a diff and has gone on since: another must send"};
+  return applied;
 }
 
 Async<std::optional<DiffPiece>> DiffSource::next() {
@@ -49,8 +78,14 @@ Async<std::optional<DiffPiece>> DiffSource::next() {
 
 Async<std::optional<DiffPiece>> DiffSource::piece() {
   if (stage_ == Stage::kHeader) {
-    if (wanted_.base) SQ_CO_TRY(check_end(wanted_.base->snapshot));
-    SQ_CO_TRY(check_end(wanted_.target));
+    if (wanted_.base) SQ_CO_TRY(check_base());
+    SQ_CO_TRY(rewrites_shown());
+    SQ_CO_TRY(const auto target, held(wanted_.target));
+    // What is in front of the cursor shows other rewrites, and nobody here knows which.
+    const auto came_with = target.rewrites.value_or(Sequence());
+    if (target.rewrites && wanted_.came_with != came_with && !SQ_PLANTED("diff_mixes_rewrites"))
+      wanted_.cursor = {};
+    wanted_.came_with = came_with;
     pass_began_ = index_.applied(wanted_.group).sequence;
     // What another source has sent may have been rewritten at any time since.
     again_since_ = wanted_.cursor == DiffCursor{} ? pass_began_ : wanted_.target.sequence;
@@ -206,7 +241,7 @@ Async<bool> DiffSource::take_root() {
       SQ_CO_TRY(const auto later, index_.rewritten(wanted_.group, again_since_, {}, 1));
       if (!later.empty()) co_return false;
       end_.root = *root;
-      end_.rewrites = index_.applied(wanted_.group).sequence;
+      SQ_CO_TRY(end_.rewrites, rewrites_shown());
       for (const auto& held : index_.snapshots(wanted_.group))
         snapshots_.snapshots.push_back({held.id, held.wall_ns});
       co_return true;
@@ -215,15 +250,37 @@ Async<bool> DiffSource::take_root() {
   }
 }
 
-Result<format::DiffRecords> DiffSource::records() {
+// Up to `to`, with keys below `end`; behind it when there are none.
+Result<format::DiffRecords> DiffSource::changed_records(std::optional<Sequence> to,
+                                                        std::string_view end) {
+  format::DiffRecords out;
+  if (last_record_ >= end) return out;
   std::optional<Sequence> from;
   if (wanted_.base) from = wanted_.base->snapshot.sequence;
-  SQ_TRY(auto changes, index_.record_changes(wanted_.group, from, wanted_.target.sequence,
-                                             last_record_, kRecordsAtOnce));
-  format::DiffRecords out;
-  for (auto& [key, value] : changes) out.records.push_back({key, std::move(value)});
-  if (!out.records.empty()) last_record_ = out.records.back().key;
+  SQ_TRY(auto changes,
+         index_.record_changes(wanted_.group, from, to, last_record_, kRecordsAtOnce));
+  for (auto& [key, value] : changes) {
+    if (key >= end) break;
+    out.records.push_back({key, std::move(value)});
+  }
+  last_record_ = out.records.empty() ? std::string(end) : out.records.back().key;
   end_.counts.records += out.records.size();
+  return out;
+}
+
+// As of the target; but what was rewritten since is sealed under later seals. A target that came
+// as a diff has those among its records.
+Result<format::DiffRecords> DiffSource::records() {
+  const auto target = wanted_.target.sequence;
+  const bool has_all = wanted_.came_with != Sequence() || SQ_PLANTED("diff_keeps_late_seals");
+  const auto seals_to = has_all ? std::optional(target) : std::nullopt;
+  SQ_TRY(auto out, changed_records(target, format::kSealPrefix));
+  if (out.records.empty()) {
+    SQ_TRY(out, changed_records(seals_to, kBehindSeals));
+  }
+  if (out.records.empty()) {
+    SQ_TRY(out, changed_records(target, kBehindAll));
+  }
   return out;
 }
 

@@ -24,8 +24,9 @@ class DiffSource {
   DiffSource(env::Loop& loop, index::Index& index, ReadStored read, format::DiffHeader wanted);
 
   // The next piece; nothing behind the end. Errors: kNotFound for an end that is not held under
-  // exactly that name, those of the index and of reading. After an error the stream is over;
-  // another goes on where its pieces ended.
+  // exactly that name, or under it with other rewrites; kUnavailable while this store has not
+  // applied what the other end has; those of the index and of reading. After an error the stream is
+  // over; another goes on where its pieces ended.
   Async<std::optional<format::DiffPiece>> next();
 
  private:
@@ -33,7 +34,10 @@ class DiffSource {
   using Cursor = index::Index::Cursor;
   using Items = std::vector<format::DiffItem>;
 
-  Result<> check_end(const format::SnapshotId& id) const;
+  Result<index::SnapshotInfo> held(const format::SnapshotId& id) const;
+  Result<> check_base() const;
+  // Up to where the target shows rewrites.
+  Result<Sequence> rewrites_shown() const;
   Async<std::optional<format::DiffPiece>> piece();
   // Behind the cursor, in order; empty at the end. Extents have their places.
   Result<Items> changed();
@@ -45,6 +49,7 @@ class DiffSource {
   // True when nothing was rewritten since the items were sent, at one moment with the root.
   Async<bool> take_root();
   Result<format::DiffRecords> records();
+  Result<format::DiffRecords> changed_records(std::optional<Sequence> to, std::string_view end);
   format::DiffSessions sessions();
 
   env::Loop& loop_;

@@ -19,6 +19,13 @@ Result<> Engine::Impl::enter() const {
   return core_.alive();
 }
 
+Result<> Engine::Impl::enter_changing() const {
+  if (core_.options.receives)
+    return Error{Code::kConflict,
+                 "this store holds snapshots of another one: they can be read, nothing changed"};
+  return enter();
+}
+
 Result<Group*> Engine::Impl::group_of(GroupId id) {
   const auto found = groups_.find(id);
   if (found == groups_.end())
@@ -104,7 +111,7 @@ Async<std::unique_ptr<Engine>> Engine::open(env::Env env, EngineOptions options,
 }
 
 Async<VolumeInfo> Engine::create_volume(CreateVolume request) {
-  SQ_CO_TRY(impl_->enter());
+  SQ_CO_TRY(impl_->enter_changing());
   const Impl::Visit visit(*impl_);
   if (impl_->find_volume(request.name, false).ok())
     co_return Error{Code::kExists, "a volume named '" + request.name + "' exists"};
@@ -136,7 +143,7 @@ Async<VolumeInfo> Engine::find_volume(std::string name) {
 }
 
 Async<VolumeInfo> Engine::resize_volume(std::string name, std::uint64_t size_bytes) {
-  SQ_CO_TRY(impl_->enter());
+  SQ_CO_TRY(impl_->enter_changing());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(const auto found, impl_->find_volume(name, false));
   co_return co_await found.group->change_volume(
@@ -151,7 +158,7 @@ Async<VolumeInfo> Engine::resize_volume(std::string name, std::uint64_t size_byt
 }
 
 Async<VolumeInfo> Engine::delete_volume(std::string name) {
-  SQ_CO_TRY(impl_->enter());
+  SQ_CO_TRY(impl_->enter_changing());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(const auto found, impl_->find_volume(name, false));
   co_return co_await found.group->change_volume(
@@ -164,7 +171,7 @@ Async<VolumeInfo> Engine::delete_volume(std::string name) {
 }
 
 Async<> Engine::purge_volume(std::string name) {
-  SQ_CO_TRY(impl_->enter());
+  SQ_CO_TRY(impl_->enter_changing());
   const Impl::Visit visit(*impl_);
   std::vector<Impl::Found> deleted;
   for (auto& [group_id, each] : impl_->groups_)
@@ -180,7 +187,7 @@ Async<> Engine::purge_volume(std::string name) {
 }
 
 Async<VolumeInfo> Engine::undelete_volume(std::string name) {
-  SQ_CO_TRY(impl_->enter());
+  SQ_CO_TRY(impl_->enter_changing());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(const auto found, impl_->find_volume(name, true));
   if (impl_->find_volume(name, false).ok())
@@ -196,7 +203,7 @@ Async<VolumeInfo> Engine::undelete_volume(std::string name) {
 
 Async<> Engine::write(VolumeId volume, std::uint64_t offset, Buffer data,
                       std::vector<std::uint64_t> ingest, RequestId request) {
-  SQ_CO_TRY(impl_->enter());
+  SQ_CO_TRY(impl_->enter_changing());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(auto* group, impl_->group_of(volume));
   co_return co_await group->write(volume, offset, std::move(data), std::move(ingest), request);
@@ -214,7 +221,7 @@ Async<ReadReply> Engine::read(VolumeId volume, std::uint64_t offset, std::uint32
 
 Async<> Engine::zero(VolumeId volume, std::uint64_t offset, std::uint64_t length,
                      RequestId request) {
-  SQ_CO_TRY(impl_->enter());
+  SQ_CO_TRY(impl_->enter_changing());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(auto* group, impl_->group_of(volume));
   co_return co_await group->zero(volume, offset, length, request);
@@ -231,7 +238,7 @@ Async<std::vector<Extents>> Engine::block_status(VolumeId volume, std::uint64_t 
 
 // Sessions are known in every group, for a client may use volumes of several.
 Async<SessionId> Engine::open_session() {
-  SQ_CO_TRY(impl_->enter());
+  SQ_CO_TRY(impl_->enter_changing());
   const Impl::Visit visit(*impl_);
   const SessionId session(impl_->core_.env.random.draw<std::uint64_t>() | 1);
   for (auto& [id, each] : impl_->groups_) SQ_CO_TRY(co_await each->open_session(session));
@@ -239,14 +246,14 @@ Async<SessionId> Engine::open_session() {
 }
 
 Async<> Engine::end_session(SessionId session) {
-  SQ_CO_TRY(impl_->enter());
+  SQ_CO_TRY(impl_->enter_changing());
   const Impl::Visit visit(*impl_);
   for (auto& [id, each] : impl_->groups_) SQ_CO_TRY(co_await each->end_session(session));
   co_return {};
 }
 
 Async<SnapshotView> Engine::create_snapshot(std::vector<std::string> volumes, std::string name) {
-  SQ_CO_TRY(impl_->enter());
+  SQ_CO_TRY(impl_->enter_changing());
   const Impl::Visit visit(*impl_);
   if (volumes.empty()) co_return Error{Code::kInvalid, "name at least one volume"};
   Group* group = nullptr;
@@ -276,6 +283,8 @@ Async<> Engine::drop_snapshot(std::string id) {
   SQ_CO_TRY(impl_->enter());
   const Impl::Visit visit(*impl_);
   SQ_CO_TRY(const auto named, impl_->parse_snapshot(id));
+  if (impl_->core_.options.receives)
+    co_return co_await impl_->drop_received(*named.group, *named.snapshot);
   co_return co_await named.group->drop_snapshot(*named.snapshot);
 }
 

@@ -35,7 +35,12 @@ struct EngineOptions {
   // Between two looks at all extents for those of which little is visible; sealed anew per second.
   env::Duration rewrite_interval = std::chrono::minutes(10);
   std::uint64_t rewrite_bytes_per_s = 4u << 20;
+  // It takes snapshots as diffs from another store, and no operations: none of its own either.
+  bool receives = false;
 };
+
+// May snapshots go that a source of diffs does not know?
+enum class DropForks : bool { kNo, kYes };
 
 enum class VolumeState : std::uint8_t { kReady, kDeleted };
 
@@ -107,7 +112,8 @@ struct EngineStats {
   std::uint64_t writes = 0, written_bytes = 0, reads = 0, read_bytes = 0, holes = 0;
   std::uint64_t parts_unproven = 0;  // of extents: then read whole, and repaired where it was rot
   std::uint64_t direct_writes = 0, destages = 0, checkpoints = 0, moved_bytes = 0;
-  std::uint64_t rewritten_bytes = 0;  // content that was sealed anew
+  std::uint64_t rewritten_bytes = 0;                     // content that was sealed anew
+  std::uint64_t received_items = 0, received_bytes = 0;  // of diffs: ranges set, bytes placed
   std::uint64_t write_buffer_bytes = 0, write_buffer_bytes_max = 0;
   std::size_t write_buffer_waiting = 0;                          // writes that wait for room in it
   std::size_t room_waiting = 0;                                  // writes that wait for the cleaner
@@ -122,6 +128,16 @@ struct GroupStatus {
   GroupId id;
   std::uint32_t epoch = 0;
   Sequence sequence;  // everything up to it is acknowledged, or will be found done
+};
+
+// What send_diff() gives; dies before its engine.
+class DiffStream {
+ public:
+  virtual ~DiffStream() = default;
+  // The next piece; nothing behind the end. Errors: kNotFound when an end is not held under exactly
+  // that name, kDataLoss, kUnavailable, kIo. After an error the stream is over; another one goes on
+  // where its pieces ended, from here or from another store.
+  virtual Async<std::optional<format::DiffPiece>> next() = 0;
 };
 
 class Engine {
@@ -167,10 +183,22 @@ class Engine {
   Async<SessionId> open_session();
   Async<> end_session(SessionId session);
 
-  // ---- snapshots: of the whole group; the volumes named are what the name is about
+  // ---- snapshots: of the whole group; the volumes named are what the name is about. An engine
+  // that receives has those that came, and reads at them only; dropping is kBusy while a diff is
+  // sent or received that needs it.
   Async<SnapshotView> create_snapshot(std::vector<std::string> volumes, std::string name);
   Async<std::vector<SnapshotView>> list_snapshots();
   Async<> drop_snapshot(std::string id);
+
+  // ---- diffs (docs/decisions/0009). Snapshots are named in full.
+  Result<std::vector<format::SnapshotId>> snapshot_ids(GroupId group) const;
+  // What the wanted stream has. Its ends cannot be dropped while it lives.
+  Result<std::unique_ptr<DiffStream>> send_diff(format::DiffHeader wanted);
+  // Of an engine that receives; see DiffReceiver. The group need not be there yet.
+  Async<std::optional<format::DiffHeader>> begin_receiving(GroupId group, format::SnapshotId target,
+                                                           std::vector<format::SnapshotId> offered,
+                                                           DropForks may_drop = DropForks::kNo);
+  Async<> receive(GroupId group, format::DiffPiece piece);
 
   // ---- operation
   // Why the engine has stopped itself: nothing is read or acknowledged any more, and only a new

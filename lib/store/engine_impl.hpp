@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "store/diff_receiver.hpp"
 #include "store/group.hpp"
 
 namespace square::store {
@@ -51,6 +52,7 @@ class Engine::Impl : public pool::StripeCatalog {
     Impl& impl_;
   };
   Result<> enter() const;
+  Result<> enter_changing() const;  // kConflict in an engine that receives
   Result<Group*> group_of(GroupId id);
   // The group and record of a volume that is not deleted.
   struct Found {
@@ -69,15 +71,21 @@ class Engine::Impl : public pool::StripeCatalog {
   // Where to read: the volume now, or in a snapshot, which may be all that holds it.
   Result<At> reading_of(VolumeId volume, const std::optional<std::string>& snapshot);
 
+  // ---- diffs (diffs.cpp)
+  Result<DiffReceiver*> receiver(GroupId id);
+  Async<> drop_received(Group& group, Sequence mark);
+  class Sender;
+  Group& group(GroupId id);
+
   Core core_;
   std::map<GroupId, std::unique_ptr<Group>> groups_;
+  std::map<GroupId, std::unique_ptr<DiffReceiver>> receivers_;
 
  private:
   Async<std::unique_ptr<index::Index>> usable_index(const std::optional<pool::Checkpoint>& from,
                                                     const format::CheckpointHeader& header,
                                                     const journal::RecoveredLane& lane);
   Async<std::unique_ptr<index::Index>> import_index(const pool::Checkpoint& checkpoint);
-  Group& group(GroupId id);
   Result<> take_over(const journal::RecoveredLane& lane);
   Result<> replay(const journal::RecoveredLane& lane);
   struct ReplayedMove {
@@ -93,6 +101,7 @@ class Engine::Impl : public pool::StripeCatalog {
   bool should_destage(const Group& group) const;
   bool ring_is_tight() const;
   bool should_checkpoint() const;
+  std::uint64_t changes_so_far() const;
   void arm_tick();
   Async<> checkpoint_locked();
   pool::Pool::ReadFile reader_of(index::KvExport& files);
@@ -122,7 +131,7 @@ class Engine::Impl : public pool::StripeCatalog {
   Epoch epoch_;
   std::uint64_t next_checkpoint_ = 1;
   env::BootTime last_checkpoint_;
-  std::uint64_t applied_at_checkpoint_ = 0;
+  std::uint64_t changes_at_checkpoint_ = 0;
   bool purging_ = false;  // mappings of purged volumes are going
   bool tick_ = false;     // a second has passed: small leftovers are destaged too
   bool want_checkpoint_ = false;

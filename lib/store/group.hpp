@@ -42,7 +42,8 @@ struct ReadPiece {
   bool hole = true;
   format::ExtentRef extent;
   std::uint32_t extent_offset = 0;
-  Buffer stored;  // while it has no place
+  Buffer stored;                     // while it has no place
+  std::optional<Sequence> snapshot;  // that is read
 };
 
 class Group {
@@ -54,6 +55,11 @@ class Group {
   GroupId id() const { return id_; }
   Sequence commit() const { return commit_; }
   Sequence applied() const { return applied_; }
+
+  // What came as a diff is what the index holds now.
+  Result<> take_over_received();
+  // What volumes are listed as of: the present, or, of what came as diffs, the newest.
+  std::optional<Sequence> shown() const;
 
   // ---- recovery, in this order: restore, replay..., adopt_tail, then after the lane has started
   // begin_term.
@@ -191,6 +197,8 @@ class Group {
                                            std::uint64_t length, std::optional<Sequence> at) const;
   // `ingest`, when given, gets the hash of each block as its client made it; not for holes.
   std::optional<codec::StoredPart> part_to_read(const ReadPiece& piece) const;
+  Result<codec::SealId> seal_of(std::uint32_t reference, std::optional<Sequence> at) const;
+  Incarnation incarnation_of(std::optional<Sequence> at) const;
   codec::ExtentIdentity identity_of(VolumeId volume, const ReadPiece& piece) const;
   Task<void> read_stored(format::Place place, std::uint32_t begin, std::uint32_t end,
                          Result<Buffer>* out);

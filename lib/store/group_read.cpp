@@ -51,6 +51,7 @@ Result<std::vector<ReadPiece>> Group::map_range(VolumeId volume, std::uint64_t o
   };
   if (at) {
     SQ_TRY(from_index(offset, length));
+    for (auto& piece : out) piece.snapshot = at;
     return out;
   }
   for (auto& piece : memory_.lookup(volume, offset, length)) {
@@ -88,16 +89,33 @@ Async<> Group::fetch(VolumeId volume, KeyId key_id, ReadPiece piece, MutableByte
                                                       verify));
   }
   SQ_CO_TRY(const auto header, codec::decode_extent_header(stored.bytes()));
-  SQ_CO_TRY(const auto seal, seals_.find(header.seal));
+  SQ_CO_TRY(const auto seal, seal_of(header.seal, piece.snapshot));
   SQ_CO_TRY(const auto* key, core_.keys.data_key(key_id));
   co_return opener_.open(*key, key_id, seal, stored.bytes(), identity_of(volume, piece),
                          piece.extent_offset, out, ingest);
 }
 
+// Snapshots that came as diffs may be of several pasts: each has its own seals, and its own name.
+Result<codec::SealId> Group::seal_of(std::uint32_t reference, std::optional<Sequence> at) const {
+  if (!core_.options.receives) return seals_.find(reference);
+  SQ_TRY(const auto value, core_.index->record(id_, format::seal_key(reference), at));
+  if (!value)
+    return Error{Code::kCorrupt, "no record of seal " + std::to_string(reference) + " has come"};
+  SQ_TRY(const auto record, format::decode_seal_record(*value));
+  return record.seal;
+}
+
+Incarnation Group::incarnation_of(std::optional<Sequence> at) const {
+  if (core_.options.receives)
+    for (const auto& held : core_.index->snapshots(id_))
+      if (held.id.sequence == at) return held.id.incarnation;
+  return incarnation_;
+}
+
 codec::ExtentIdentity Group::identity_of(VolumeId volume, const ReadPiece& piece) const {
   codec::ExtentIdentity identity;
   identity.cell = core_.cell_tag();
-  identity.incarnation = incarnation_;
+  identity.incarnation = incarnation_of(piece.snapshot);
   identity.container = volume;
   identity.offset = piece.offset - piece.extent_offset;
   identity.plain_bytes = piece.extent.plain_bytes;
@@ -147,7 +165,7 @@ Async<> Group::fetch_part(VolumeId volume, KeyId key_id, const ReadPiece& piece,
   SQ_CO_TRY(head);
   SQ_CO_TRY(frames);
   SQ_CO_TRY(const auto header, codec::verify_header(head->bytes(), piece.extent));
-  SQ_CO_TRY(const auto seal, seals_.find(header.seal));
+  SQ_CO_TRY(const auto seal, seal_of(header.seal, piece.snapshot));
   SQ_CO_TRY(const auto* key, core_.keys.data_key(key_id));
   co_return opener_.open_part(*key, key_id, seal, head->bytes(), frames->bytes(), part.frames_begin,
                               identity_of(volume, piece), piece.extent_offset, out, ingest);
@@ -205,6 +223,9 @@ Result<format::VolumeRecord> Group::record_of(VolumeId volume, std::optional<Seq
 Async<format::VolumeRecord> Group::begin_reading(VolumeId volume, std::uint64_t offset,
                                                  std::uint64_t length, std::optional<Sequence> at) {
   SQ_CO_TRY(core_.alive());
+  if (!at && core_.options.receives)
+    co_return Error{Code::kConflict,
+                    "this store holds snapshots of another one: say which one to read"};
   if (at) SQ_CO_TRY(co_await wait_applied(*at));
   SQ_CO_TRY(auto record, record_of(volume, at));
   SQ_CO_TRY(check_range_within(at ? kVolumeBytesMax : record.size_bytes, offset, length));

@@ -11,12 +11,34 @@ Result<> Group::restore() {
   const auto applied = core_.index->applied(id_);
   applied_ = commit_ = applied.sequence;
   chain_ = applied.chain;
-  for (const auto prefix :
-       {format::kGroupKey, format::kSealPrefix, format::kSessionPrefix, format::kVolumePrefix}) {
-    SQ_TRY(const auto records, core_.index->records(id_, prefix));
+  const auto take = [this](std::string_view prefix, std::optional<Sequence> at) -> Result<> {
+    SQ_TRY(const auto records, core_.index->records(id_, prefix, at));
     for (const auto& [key, value] : records) SQ_TRY(take_record(key, value));
-  }
+    return {};
+  };
+  const auto at = shown();
+  if (core_.options.receives && !at) return {};
+  SQ_TRY(take(format::kGroupKey, at));
+  SQ_TRY(take(format::kVolumePrefix, at));
+  if (core_.options.receives) return {};  // nobody asks it about requests, and seals it looks up
+  SQ_TRY(take(format::kSealPrefix, at));
+  SQ_TRY(take(format::kSessionPrefix, at));
   for (const auto& window : core_.index->sessions(id_)) sessions_.restore(window);
+  return {};
+}
+
+// The present of a group that receives may be half a diff.
+std::optional<Sequence> Group::shown() const {
+  if (!core_.options.receives) return std::nullopt;
+  const auto held = core_.index->snapshots(id_);
+  return held.empty() ? std::nullopt : std::optional(held.back().id.sequence);
+}
+
+Result<> Group::take_over_received() {
+  SQ_CHECK(pending_.empty() && !serving_, "a group that serves takes no diff");
+  volumes_.clear();
+  SQ_TRY(restore());
+  handed_ = last_ = commit_;
   return {};
 }
 

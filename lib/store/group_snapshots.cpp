@@ -101,6 +101,8 @@ Async<> Group::drop_snapshot(Sequence mark) {
   for (const auto& held : core_.index->snapshots(id_))
     if (held.id.sequence == mark && !held.hidden) id = held.id;
   if (!id) co_return Error{Code::kNotFound, "there is no such snapshot"};
+  if (core_.pinned.contains({id_, mark}))
+    co_return Error{Code::kBusy, "a diff that needs snapshot " + shown_id(mark) + " is being sent"};
   SQ_CO_TRY(const auto dropped, submit({OperationType::kDropSnapshot, format::DropBody{*id}, {}}));
   const auto unnamed = submit(
       {OperationType::kDeleteRecord, format::RecordBody{format::snapshot_key(mark), {}}, {}});

@@ -96,7 +96,7 @@ Result<VolumeInfo> Group::info(VolumeId id, const Volume& volume) const {
   }
   for (std::uint64_t at = 0; at < record.size_bytes; at += kCountChunkBytes) {
     SQ_TRY(const auto pieces,
-           map_range(id, at, std::min(kCountChunkBytes, record.size_bytes - at), std::nullopt));
+           map_range(id, at, std::min(kCountChunkBytes, record.size_bytes - at), shown()));
     for (const auto& piece : pieces)
       if (!piece.hole) out.used_bytes += piece.length;
   }

@@ -15,6 +15,18 @@ namespace {
 constexpr std::uint32_t kImportPieceBytes = 1u << 20;
 constexpr std::uint32_t kRecordBytesNeeded = format::kOperationBytesMax + (128u << 10);
 
+// Operations of a log of its own would be taken for those whose rewrites came with a diff.
+Result<> may_serve(const index::Index& index, GroupId group) {
+  const auto applied = index.applied(group).sequence;
+  const auto held = index.snapshots(group);
+  const bool ahead =
+      std::ranges::any_of(held, [&applied](const auto& one) { return one.rewrites > applied; });
+  if (!ahead && !index.landing(group)) return {};
+  return Error{Code::kConflict, "group " + std::to_string(group.value) +
+                                    " came as a diff, and not all of what its source had done: "
+                                    "only a store that receives can open it"};
+}
+
 bool on_chain(const journal::RecoveredLane& lane, const format::LanePoint& point) {
   return std::find(lane.points.begin(), lane.points.end(), point) != lane.points.end();
 }
@@ -51,7 +63,9 @@ Async<std::unique_ptr<index::Index>> Engine::Impl::usable_index(
     auto local = index::Index::open(std::move(kv).value());
     if (local.ok()) {
       const auto point = (*local)->lane_point(0);
-      const bool whole = point.position >= header.tail.position && on_chain(lane, point);
+      // Not all that changes it is in the lane: what a checkpoint holds, it must hold too.
+      const bool behind = from && (*local)->checkpoint() < from->id;
+      const bool whole = !behind && point.position >= header.tail.position && on_chain(lane, point);
       if (whole || SQ_PLANTED("stale_index_accepted")) {
         local_index_used_ = true;
         co_return std::move(local).value();
@@ -137,7 +151,8 @@ Result<> Engine::Impl::take_over(const journal::RecoveredLane& lane) {
   }));
   SQ_TRY(std::move(adopted));
   for (const auto id : core_.index->groups()) group(id);
-  for (std::uint32_t i = 1; i <= core_.options.groups; ++i) group(GroupId(i));
+  if (!core_.options.receives)
+    for (std::uint32_t i = 1; i <= core_.options.groups; ++i) group(GroupId(i));
   for (auto& [id, each] : groups_) SQ_TRY(each->restore());
   return replay(lane);
 }
@@ -196,8 +211,11 @@ Async<> Engine::Impl::open() {
   // A crash loop must not fill the ring with term marks.
   if (core_.lane->used_bytes() > core_.lane->ring_bytes() / 4 * 3)
     SQ_CO_TRY(co_await this->checkpoint());
-  for (auto& [id, each] : groups_)
+  for (auto& [id, each] : groups_) {
+    if (core_.options.receives) continue;
+    SQ_CO_TRY(may_serve(*core_.index, id));
     SQ_CO_TRY((co_await each->begin_term(epoch_)).context("begin a serving term"));
+  }
   last_checkpoint_ = core_.env.loop.now();
   core_.stats.start_seconds = std::chrono::duration<double>(core_.env.loop.now() - began).count();
   start_background();

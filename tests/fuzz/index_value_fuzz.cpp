@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const Bytes bytes(reinterpret_cast<const std::byte*>(data) + 1, size - 1);
   const auto plain = [](const auto& value) { return encode(value); };
-  switch (data[0] % 11) {
+  switch (data[0] % 13) {
     case 0: round_trip(bytes, decode_range_value(bytes), plain); break;
     case 1: round_trip(bytes, decode_stripe(bytes), plain); break;
     case 2: round_trip(bytes, decode_segment_row(bytes), plain); break;
@@ -39,6 +39,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       round_trip(bytes, decode_rewritten(bytes),
                  [](const auto& value) { return encode_rewritten(value); });
       break;
+    case 11: round_trip(bytes, decode_checkpoint_id(bytes), plain); break;
+    case 12: round_trip(bytes, decode_landing_row(bytes), plain); break;
     default: {
       const auto key = decode_meta_key(bytes);
       if (key.ok() && encode(*key) != as_text(bytes)) std::abort();

@@ -20,9 +20,9 @@ const std::string kKeys = "/keys";
 
 }  // namespace
 
-EngineNode::EngineNode(SimWorld& world, NodeShape shape)
+EngineNode::EngineNode(SimWorld& world, NodeShape shape, std::string name)
     : shape_(shape),
-      process_(world.add_process("n1")),
+      process_(world.add_process(std::move(name))),
       index_(shape.rocks ? rocks_index() : map_index()),
       nonces_(pool::journal_offset(0), shape.journal_bytes) {
   process_.disks().watch = [this](std::uint64_t offset, const BufferChain& chain) {
@@ -58,22 +58,30 @@ Result<> EngineNode::format() {
   return codec::KeyStore::create(process_.files(), process_.random(), kKeys);
 }
 
+Result<std::unique_ptr<codec::KeyStore>> EngineNode::open_keys() {
+  return codec::KeyStore::open(process_.files(), process_.random(), kKeys);
+}
+
 std::optional<Result<>> EngineNode::start() {
-  auto keys = codec::KeyStore::open(process_.files(), process_.random(), kKeys);
-  if (!keys.ok()) return std::move(keys).error();
-  keys_ = std::move(keys).value();
+  if (lent_keys_ == nullptr) {
+    auto keys = open_keys();
+    if (!keys.ok()) return std::move(keys).error();
+    keys_ = std::move(keys).value();
+  }
   store::EngineOptions options;
   options.pool.cell = cell_id();
   options.pool.node = node_id();
   options.pool.paths = paths_;
   options.pool.paths.push_back(extra_path());
   options.groups = shape_.groups;
+  options.receives = shape_.receives;
   options.write_buffer_bytes = shape_.write_buffer_bytes;
   options.direct_bytes_min = shape_.direct_bytes_min;
   options.checkpoint_interval = shape_.checkpoint_interval;
   options.rewrite_interval = std::chrono::seconds(2);
   auto opened = process_.run_or_crash(
-      store::Engine::open(process_.env(), std::move(options), index_->factory(), *keys_));
+      store::Engine::open(process_.env(), std::move(options), index_->factory(),
+                          lent_keys_ != nullptr ? *lent_keys_ : *keys_));
   if (!opened) {
     drop();
     return std::nullopt;

@@ -22,12 +22,13 @@ struct NodeShape {
   std::uint64_t write_buffer_bytes = 2u << 20;
   std::uint32_t direct_bytes_min = 128u << 10;
   env::Duration checkpoint_interval = std::chrono::milliseconds(200);
-  bool rocks = false;  // the index in RocksDB, not in the ordered map
+  bool rocks = false;     // the index in RocksDB, not in the ordered map
+  bool receives = false;  // diffs, and no operations
 };
 
 class EngineNode {
  public:
-  EngineNode(SimWorld& world, NodeShape shape);
+  EngineNode(SimWorld& world, NodeShape shape, std::string name = "n1");
   ~EngineNode();
 
   const NodeShape& shape() const { return shape_; }
@@ -40,6 +41,9 @@ class EngineNode {
   static const std::string& extra_path();
 
   Result<> format();
+  Result<std::unique_ptr<codec::KeyStore>> open_keys();
+  // From the next start on these, not its own: it opens what another one has sealed.
+  void use_keys(codec::KeyStore& keys) { lent_keys_ = &keys; }
   // Nothing when the process crashed meanwhile (a fault armed for that): then crash_now() was done.
   std::optional<Result<>> start();
   // Ends the process; the index falls back to its first `index_states` flushed states.
@@ -56,6 +60,7 @@ class EngineNode {
   std::unique_ptr<IndexStorage> index_;
   NonceWatch nonces_;
   std::unique_ptr<codec::KeyStore> keys_;
+  codec::KeyStore* lent_keys_ = nullptr;
   std::unique_ptr<store::Engine> engine_;
 };
 

@@ -56,7 +56,7 @@ StripeDescriptor stripe() {
 }
 
 SnapshotRow snapshot() {
-  SnapshotRow row{{Incarnation(7), {3, 8}, Sequence(1000), {}}, 1700000000000000000, true};
+  SnapshotRow row{{Incarnation(7), {3, 8}, Sequence(1000), {}}, 1700000000000000000, true, {}};
   row.id.chain[15] = std::byte{1};
   return row;
 }
@@ -85,6 +85,23 @@ TEST_CASE("the index's keys and values are the golden bytes") {
   CHECK(*decode_stripe(encode(stripe())) == stripe());
   check("snapshot", encode(snapshot()));
   CHECK(*decode_snapshot_row(encode(snapshot())) == snapshot());
+  auto came = snapshot();
+  came.rewrites = Sequence(1200);
+  check("snapshot_of_diff", encode(came));
+  CHECK(*decode_snapshot_row(encode(came)) == came);
+  check("checkpoint", encode(CheckpointId{3, 40}));
+  CHECK(*decode_checkpoint_id(encode(CheckpointId{3, 40})) == CheckpointId{3, 40});
+  LandingRow landing;
+  landing.base = DiffBase{snapshot().id, Sequence(1200)};
+  landing.target = snapshot().id;
+  landing.target.sequence = Sequence(2000);
+  landing.cursor = {VolumeId(5), 12288};
+  landing.came_with = kCameWithSeveral;
+  check("landing", encode(landing));
+  CHECK(*decode_landing_row(encode(landing)) == landing);
+  landing = {LandingRow::Phase::kClearing, {}, snapshot().id, {}, {}};
+  check("landing_clearing", encode(landing));
+  CHECK(*decode_landing_row(encode(landing)) == landing);
   check("segment", encode(SegmentRow{1000000, 2000000}));
   check("applied", encode(AppliedRow{Sequence(1000), {}}));
   check("present_key", as_bytes(range_key(present_prefix(GroupId(1)), {VolumeId(5), 12288})));
@@ -98,6 +115,8 @@ TEST_CASE("the index's keys and values are the golden bytes") {
   check("rewritten_key", as_bytes(encode(MetaKey{MetaKey::Kind::kRewritten, GroupId(1), 5, 2})));
   check("rewritten", encode_rewritten(Sequence(1000)));
   CHECK(*decode_rewritten(encode_rewritten(Sequence(1000))) == Sequence(1000));
+  check("landing_key", as_bytes(encode(MetaKey{MetaKey::Kind::kLanding, GroupId(1), 0, 0})));
+  check("checkpoint_key", as_bytes(encode(MetaKey{MetaKey::Kind::kCheckpoint, {}, 0, 0})));
   check("lane_key", as_bytes(encode(MetaKey{MetaKey::Kind::kLane, GroupId(2), 0, 0})));
 }
 

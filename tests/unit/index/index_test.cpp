@@ -235,7 +235,7 @@ TEST_CASE_METHOD(Fixture, "a snapshot never takes a lost entry for a hole: the i
   std::get<WriteBody>(op.body).extents[0].extent.place = place_in(stripe, 0);
   CHECK(index->apply({&op, 1}, {&stripe, 1}, std::nullopt).code() == Code::kCorrupt);
   CHECK(index->lookup(kGroup, kVolume, 0, kBlock).code() == Code::kCorrupt);
-  CHECK(index->set_lane_point(0, {}).code() == Code::kCorrupt);
+  CHECK(index->set_checkpoint({}, 0, {}).code() == Code::kCorrupt);
 }
 
 TEST_CASE_METHOD(Fixture, "a rewrite changes only what still is the extent that it read") {
@@ -306,7 +306,7 @@ TEST_CASE_METHOD(Fixture, "everything is there again after reopening") {
   op.session = SessionId(4);
   op.request = RequestNumber(6);
   apply(log);
-  must(index->set_lane_point(3, {LanePosition(4096), {}}));
+  must(index->set_checkpoint({5, 9}, 3, {LanePosition(4096), {}}));
   const auto applied = index->applied(kGroup);
   const auto uses = must(index->segment_uses());
   reopen();

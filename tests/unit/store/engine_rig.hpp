@@ -54,10 +54,12 @@ class EngineRig {
   }
 
   void start() {
-    keys = must(codec::KeyStore::open(process.files(), process.random(), kKeys));
+    if (lent_keys == nullptr)
+      keys = must(codec::KeyStore::open(process.files(), process.random(), kKeys));
     map_ = std::make_unique<index::MapKvFactory>(storage);
     auto& files = files_ != nullptr ? *files_ : *map_;
-    engine = must(process.run(store::Engine::open(process.env(), options, files, *keys)));
+    engine = must(process.run(store::Engine::open(process.env(), options, files,
+                                                  lent_keys != nullptr ? *lent_keys : *keys)));
   }
   // `index_states`: how many of its flushed states the local index keeps; all unless said.
   void crash(sim::CrashKind kind = sim::CrashKind::kPowerLoss,
@@ -118,6 +120,7 @@ class EngineRig {
   store::EngineOptions options;
   index::MapKvStorage storage;
   std::unique_ptr<codec::KeyStore> keys;
+  codec::KeyStore* lent_keys = nullptr;  // instead: it opens what another one has sealed
   std::unique_ptr<store::Engine> engine;
 
  private:
