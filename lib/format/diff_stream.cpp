@@ -213,10 +213,29 @@ std::uint64_t chained(const DiffChain& before, Bytes framed) {
 
 }  // namespace
 
+namespace {
+
+// Enough for the extents, which are nearly all of a long piece: it is not moved while it grows.
+std::size_t bytes_about(const DiffPiece& piece) {
+  constexpr std::size_t kItemBytesMax = 96, kOther = 4096;
+  const auto* items = std::get_if<DiffItems>(&piece);
+  if (items == nullptr) return kOther;
+  auto bytes = kOther + items->items.size() * kItemBytesMax;
+  for (const auto& one : items->extents) bytes += kExtentBytesMin + one.stored.size();
+  return bytes;
+}
+
+void put_body(Writer& out, const DiffPiece& piece) {
+  std::visit([&](const auto& one) { put(out, one); }, piece);
+}
+
+}  // namespace
+
 ByteVector encode_diff_body(const DiffPiece& piece) {
   ByteVector body;
+  body.reserve(bytes_about(piece));
   Writer out(body);
-  std::visit([&](const auto& one) { put(out, one); }, piece);
+  put_body(out, piece);
   return body;
 }
 
@@ -233,15 +252,18 @@ Result<DiffPiece> decode_diff_body(std::uint8_t kind, Bytes body) {
 }
 
 ByteVector DiffEncoder::next(const DiffPiece& piece) {
-  const auto body = encode_diff_body(piece);
   ByteVector bytes;
+  bytes.reserve(bytes_about(piece));
   Writer out(bytes);
   out.put_raw(as_bytes(kMagic));
   out.put(kDiffVersion);
   out.put(static_cast<std::uint8_t>(piece.index()));
   out.put(std::uint8_t{0});
   out.put(chain_.number++);
-  out.put_sized(body);
+  out.put(std::uint32_t{0});  // the body's length, once it is known
+  put_body(out, piece);
+  out.patch(kFrameBytes - sizeof(std::uint32_t),
+            static_cast<std::uint32_t>(bytes.size() - kFrameBytes));
   chain_.checksum = chained(chain_, bytes);
   out.put(chain_.checksum);
   SQ_CHECK(bytes.size() <= kDiffPieceBytesMax, "a piece of a diff is too long");

@@ -6,6 +6,7 @@
 #include "base/planted.hpp"
 #include "base/probe.hpp"
 #include "codec/extent_header.hpp"
+#include "format/store_records.hpp"
 #include "store/local_leg.hpp"
 
 namespace square::store {
@@ -26,6 +27,25 @@ Error not_asked_for() {
 
 bool is_among(const SnapshotId& id, const std::vector<SnapshotId>& offered) {
   return std::ranges::find(offered, id) != offered.end();
+}
+
+// What this release cannot read it must not hold: it could not open itself again.
+Result<> check_known(const format::DiffRecord& record) {
+  if (!record.value) return {};
+  if (record.key == format::kGroupKey) {
+    SQ_TRY(const auto group, format::decode_group_record(*record.value));
+    if (group.level > format::kFeatureLevel)
+      return Error{Code::kUnsupported,
+                   "the source's group has feature level " + std::to_string(group.level) +
+                       "; this release knows up to " + std::to_string(format::kFeatureLevel)};
+  } else if (record.key.starts_with(format::kVolumePrefix)) {
+    SQ_TRY(format::key_number(record.key, format::kVolumePrefix));
+    SQ_TRY(format::decode_volume_record(*record.value));
+  } else if (record.key.starts_with(format::kSealPrefix)) {
+    SQ_TRY(format::key_number(record.key, format::kSealPrefix));
+    SQ_TRY(format::decode_seal_record(*record.value));
+  }
+  return {};
 }
 
 pool::StripeItem stripe_item(GroupId group, const format::DiffExtent& one) {
@@ -253,6 +273,8 @@ Async<> DiffReceiver::take_one(format::DiffItems items) {
 
 Async<> DiffReceiver::take_one(format::DiffRecords records) {
   SQ_CO_TRY(landing());
+  for (const auto& record : records.records)
+    SQ_CO_TRY(check_known(record).context("diff: record " + record.key));
   co_return core_.index->land_records(group_, records.records);
 }
 

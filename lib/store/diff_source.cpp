@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::size_t kItemsAtOnce = 512;
 constexpr std::size_t kStoredBytesAtOnce = 1u << 20;  // of a piece; one extent may be longer
-constexpr std::size_t kRecordsAtOnce = 32;            // of at most 64 KiB
+constexpr std::size_t kReadsAtOnce = 8;
+constexpr std::size_t kRecordsAtOnce = 32;  // of at most 64 KiB
 constexpr std::size_t kSessionsAtOnce = 4096;
 constexpr std::size_t kLeavesAtOnce = 256;
 constexpr int kReadAttempts = 8;
@@ -188,21 +189,57 @@ bool DiffSource::must_come_along(const format::ExtentId& id) const {
   return !wanted_.base || id.sequence > wanted_.base->snapshot.sequence;
 }
 
-Async<> DiffSource::add(const DiffItem& item, DiffItems& out) {
+// What is read for one piece.
+struct DiffSource::Reads {
+  std::vector<format::ExtentRef> extents;
+  std::map<format::ExtentId, Result<Buffer>> stored;
+  std::size_t next = 0;
+};
+
+Task<void> DiffSource::read_some(Reads* reads) {
+  while (reads->next < reads->extents.size()) {
+    const auto& extent = reads->extents[reads->next++];
+    reads->stored.insert_or_assign(extent.id, co_await read_(extent));
+  }
+}
+
+bool DiffSource::needs_extent(const DiffItem& item) const {
+  const auto& id = item.mapping.extent.id;
+  return !item.mapping.hole && must_come_along(id) && !sent_.contains(id);
+}
+
+// Cuts `listed` behind what fills a piece, and reads all extents that it needs.
+Async<> DiffSource::read_for(Items& listed, Reads& reads) {
+  std::size_t bytes = 0, count = 0;
+  for (; count < listed.size() && bytes < kStoredBytesAtOnce; ++count) {
+    if (!needs_extent(listed[count])) continue;
+    const auto& extent = listed[count].mapping.extent;
+    if (!reads.stored.try_emplace(extent.id, Buffer()).second) continue;
+    reads.extents.push_back(extent);
+    bytes += extent.stored_bytes;
+  }
+  listed.resize(count);
+  env::Scope scope(loop_);
+  for (std::size_t i = 0; i < std::min(kReadsAtOnce, reads.extents.size()); ++i)
+    scope.spawn(read_some(&reads));
+  co_await scope.join();
+  co_return {};
+}
+
+Result<> DiffSource::add(const DiffItem& item, Reads& reads, DiffItems& out) {
   auto unplaced = item;
   auto& extent = unplaced.mapping.extent;
   extent.place = {};
-  if (!item.mapping.hole && must_come_along(extent.id) && !sent_.contains(extent.id)) {
-    SQ_CO_TRY(const auto stored, co_await read_(item.mapping.extent));
+  if (needs_extent(item)) {
+    SQ_TRY(const auto& stored, reads.stored.at(extent.id));
     const auto home = item.offset - item.mapping.extent_offset;
     const auto bytes = stored.bytes();
     out.extents.push_back({item.volume, home, extent, {bytes.begin(), bytes.end()}});
     sent_[extent.id] = {item.volume, home + extent.plain_bytes};
-    sent_bytes_ += bytes.size();
   }
   out.items.push_back(std::move(unplaced));
   cursor_ = {item.volume, item.offset + item.length};
-  co_return {};
+  return {};
 }
 
 // An extent that moves while its place is read: what there is so far is a piece, or it is looked up
@@ -213,14 +250,15 @@ Async<std::optional<DiffItems>> DiffSource::items(bool again) {
   });
   DiffItems out;
   out.again = again;
-  sent_bytes_ = 0;
   for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
-    SQ_CO_TRY(const auto listed, again ? rewritten_again() : changed());
+    SQ_CO_TRY(auto listed, again ? rewritten_again() : changed());
     if (listed.empty()) co_return std::optional<DiffItems>();
+    Reads reads;
+    SQ_CO_TRY(co_await read_for(listed, reads));
     Result<> added;
     for (const auto& item : listed) {
-      added = co_await add(item, out);
-      if (!added.ok() || sent_bytes_ >= kStoredBytesAtOnce) break;
+      added = add(item, reads, out);
+      if (!added.ok()) break;
     }
     if (!added.ok() && added.code() != Code::kNotFound) co_return added.error();
     if (out.items.empty()) continue;

@@ -44,8 +44,12 @@ class DiffSource {
   Result<Items> rewritten(Sequence since, std::optional<Cursor>& leaf);
   Result<Items> rewritten_again();
   Async<std::optional<format::DiffItems>> items(bool again);
-  Async<> add(const format::DiffItem& item, format::DiffItems& out);
+  struct Reads;
+  Task<void> read_some(Reads* reads);
+  Async<> read_for(Items& listed, Reads& reads);
+  Result<> add(const format::DiffItem& item, Reads& reads, format::DiffItems& out);
   bool must_come_along(const format::ExtentId& id) const;
+  bool needs_extent(const format::DiffItem& item) const;
   // True when nothing was rewritten since the items were sent, at one moment with the root.
   Async<bool> take_root();
   Result<format::DiffRecords> records();
@@ -61,7 +65,6 @@ class DiffSource {
   Sequence again_since_;  // rewrites later than this are sent again
   Sequence pass_began_;   // what the index had taken when this pass over the items began
   std::map<format::ExtentId, format::DiffCursor> sent_;  // and where each could end
-  std::size_t sent_bytes_ = 0;                           // in the piece that is made
   std::string last_record_;
   std::vector<index::SessionWindow> sessions_;
   std::size_t next_session_ = 0;

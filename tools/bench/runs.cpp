@@ -18,6 +18,7 @@ std::span<const Run> all_runs() {
       {"checkpoint", "the index goes to the pool, whole and after a change", run_checkpoint},
       {"recovery", "start after kill -9, and without an index", run_recovery},
       {"diff", "1 % changed in volumes of 1, 2 and 6 GiB", run_diff},
+      {"diff-stream", "a snapshot and a change of 1 % go to another engine", run_diff_stream},
       {"memory", "resident as the volume grows; index bytes per TiB", run_memory},
       {"idle", "an engine that nobody asks", run_idle},
   };

@@ -35,6 +35,8 @@ Result<> run_destage(const Settings& settings, Report& report);
 // index_runs.cpp
 Result<> run_index(const Settings& settings, Report& report);
 Result<> run_diff(const Settings& settings, Report& report);
+// diff_runs.cpp
+Result<> run_diff_stream(const Settings& settings, Report& report);
 // write_runs.cpp
 Result<> run_engine_seq_write(const Settings& settings, Report& report);
 Result<> run_engine_random_write(const Settings& settings, Report& report);

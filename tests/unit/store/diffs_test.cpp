@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "format/diff_stream.hpp"
+#include "format/store_records.hpp"
 #include "unit/store/engine_rig.hpp"
 
 using namespace square;
@@ -129,6 +130,34 @@ TEST_CASE_METHOD(Pair, "an item whose extent never came is refused") {
   auto bad = std::get<format::DiffItems>(all[1]);
   bad.extents.clear();
   CHECK(take(bad).code() == Code::kCorrupt);
+}
+
+TEST_CASE_METHOD(Pair, "a record that this release could not read is refused before it is held") {
+  fill(1);
+  const auto first = mark();
+  const auto with_level = [&](std::uint16_t level) {
+    auto all = pieces(first);
+    for (auto& piece : all) {
+      auto* records = std::get_if<format::DiffRecords>(&piece);
+      if (records == nullptr) {
+        must(take(piece));
+        continue;
+      }
+      for (auto& record : records->records) {
+        if (record.key != format::kGroupKey) continue;
+        auto group = must(format::decode_group_record(*record.value));
+        group.level = level;
+        record.value = format::encode(group);
+      }
+      return take(piece).code();
+    }
+    return Code::kInvalid;
+  };
+  CHECK(with_level(format::kFeatureLevel + 1) == Code::kUnsupported);
+  transfer(first);
+  receiver.crash();
+  receiver.start();
+  CHECK(must(receiver.engine->snapshot_ids(kGroup)) == std::vector{first});
 }
 
 TEST_CASE_METHOD(Pair, "a target with another state root is not shown, and is fetched anew") {
