@@ -415,7 +415,11 @@ void EngineRun::replace_volume() {
   old.deleted = true;
   const auto read = process.run(node_.engine()->read(old.id, 0, kBlockBytes));
   if (read.code() != Code::kNotFound) return violation("a deleted volume was read");
-  create_volume(old.name);
+  const auto name = old.name;
+  create_volume(name);
+  if (failed() || chance(50)) return;
+  const auto purged = process.run(node_.engine()->purge_volume(name));
+  if (!purged.ok()) violation("purge: " + purged.error().message);
 }
 
 void EngineRun::drop_one_snapshot() {
