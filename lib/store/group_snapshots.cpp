@@ -74,9 +74,10 @@ Result<SnapshotView> Group::view_of(const index::SnapshotInfo& held) const {
   view.snapshot = held.id;
   view.group = id_;
   view.wall_ns = held.wall_ns;
-  // The record follows the mark: it may still be on its way to the index.
+  // The record follows the mark: it may still be on its way to the index, or come with the next
+  // diff.
   const auto key = format::snapshot_key(mark);
-  SQ_TRY(const auto value, core_.index->record(id_, key));
+  SQ_TRY(const auto value, core_.index->record(id_, key, shown()));
   if (!value) return view;
   SQ_TRY(const auto record, format::decode_snapshot_record(*value));
   SQ_TRY(auto name, open_name(key, record.name));

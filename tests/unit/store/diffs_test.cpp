@@ -98,6 +98,46 @@ TEST_CASE_METHOD(Pair,
   CHECK(source.run(source.engine->begin_receiving(kGroup, {}, {})).code() == Code::kConflict);
 }
 
+TEST_CASE_METHOD(Pair, "half a diff changes nothing in what a receiver lists") {
+  fill(1);
+  const auto first = must(source.run(source.engine->create_snapshot({"v"}, "monday"))).snapshot;
+  transfer(first);
+  fill(2);
+  const auto second = mark();
+  transfer(second);
+  const auto names = [this] {
+    std::vector<std::string> all;
+    for (const auto& one : must(receiver.run(receiver.engine->list_snapshots())))
+      all.push_back(one.id + " " + one.name);
+    for (const auto& one : must(receiver.run(receiver.engine->list_volumes(true))))
+      all.push_back(one.name + " " + std::to_string(one.used_bytes));
+    return all;
+  };
+  const auto before = names();
+  CHECK(before.front() == name(first) + " monday");
+  must(source.run(source.engine->delete_volume("v")));
+  source.create("w");
+  const auto third = must(source.run(source.engine->create_snapshot({"w"}, ""))).snapshot;
+  // Everything but the end; and the present is cleared first.
+  auto offer = offered();
+  std::erase(offer, first);
+  std::erase(offer, second);
+  const auto wanted =
+      must(receiver.run(receiver.engine->begin_receiving(kGroup, third, std::move(offer))));
+  REQUIRE(wanted);
+  CHECK(!wanted->base);
+  CHECK(names() == before);
+  const auto stream = must(source.engine->send_diff(*wanted));
+  std::optional<format::DiffPiece> end;
+  while (auto piece = must(source.run(stream->next()))) {
+    if (end) must(take(std::move(*end)));
+    end = std::move(*piece);
+  }
+  CHECK(names() == before);
+  must(take(std::move(*end)));
+  CHECK(names() != before);
+}
+
 TEST_CASE_METHOD(Pair, "pieces of another stream, or out of turn, are refused") {
   fill(1);
   const auto first = mark();
