@@ -58,7 +58,8 @@ Result<> Index::Impl::land_item(Batch& batch, GroupId id, const format::DiffItem
   if (mapping.hole) return hole(batch, id, item.volume, item.offset, end, mapping.hole_sequence);
   const auto& extent = mapping.extent;
   if (item.offset % kBlockBytes != 0 || item.length % kBlockBytes != 0 || item.length == 0 ||
-      end < item.offset || mapping.extent_offset > extent.plain_bytes ||
+      end < item.offset || mapping.extent_offset > item.offset ||
+      mapping.extent_offset > extent.plain_bytes ||
       item.length > extent.plain_bytes - mapping.extent_offset || !extent.place.placed())
     return Error{Code::kCorrupt, "index: an item of a diff that cannot be"};
   return map_range(batch, id, item.volume, Range{item.offset, item.length, mapping});
@@ -318,9 +319,10 @@ Result<std::optional<format::Place>> Index::find_extent(GroupId group, VolumeId 
   for (const auto& table : tables) {
     SQ_TRY(const auto found, view.overlapping(table, offset, offset + extent.plain_bytes));
     for (const auto& range : found) {
+      if (range.mapping.hole || range.offset - range.mapping.extent_offset != offset) continue;
       auto here = range.mapping.extent;
       const auto place = std::exchange(here.place, extent.place);
-      if (!range.mapping.hole && here == extent) return std::optional(place);
+      if (here == extent) return std::optional(place);
     }
   }
   return std::optional<format::Place>();

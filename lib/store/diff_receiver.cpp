@@ -212,11 +212,37 @@ Result<DiffReceiver::Row> DiffReceiver::landing() const {
   return not_asked_for();
 }
 
+// The cleaner finds an extent's mappings at its own address, and nowhere else.
+Result<> DiffReceiver::find_places(const std::vector<Came>& came,
+                                   std::vector<format::DiffItem>& items) const {
+  std::map<format::ExtentId, const Came*> by_id;
+  for (const auto& one : came) by_id[one.extent.id] = &one;
+  for (auto& item : items) {
+    if (item.mapping.hole) continue;
+    auto& extent = item.mapping.extent;
+    const auto inside = item.mapping.extent_offset;
+    if (inside > item.offset)
+      return Error{Code::kCorrupt, "diff: an extent that would begin in front of its volume"};
+    const auto home = item.offset - inside;
+    if (const auto found = by_id.find(extent.id); found != by_id.end()) {
+      const auto& one = *found->second;
+      if (one.extent != extent || one.volume != item.volume || one.offset != home)
+        return Error{Code::kCorrupt, "diff: an item names another extent than the one that came"};
+      extent.place = one.place;
+      continue;
+    }
+    SQ_TRY(const auto here, core_.index->find_extent(group_, item.volume, home, extent));
+    if (!here) return Error{Code::kCorrupt, "diff: an extent is named that never came"};
+    extent.place = *here;
+  }
+  return {};
+}
+
 // Extents that are here already, because another source has sent them, keep their place.
 Async<> DiffReceiver::take_one(format::DiffItems items) {
   std::vector<pool::StripeItem> fresh;
-  std::map<format::ExtentId, format::Place> places;
-  std::vector<format::ExtentId> ids;
+  std::vector<Came> came;
+  std::uint64_t bytes = 0;
   for (const auto& one : items.extents) {
     SQ_CO_TRY(codec::verify_stored(one.stored, one.extent).context("diff: an extent that came"));
     std::optional<format::Place> here;
@@ -227,9 +253,9 @@ Async<> DiffReceiver::take_one(format::DiffItems items) {
       SQ_PROBE("an extent of a diff was here already");
       continue;
     }
-    ids.push_back(one.extent.id);
+    came.push_back({one.volume, one.offset, one.extent, {}});
     fresh.push_back(stripe_item(group_, one));
-    core_.stats.received_bytes += one.stored.size();
+    bytes += one.stored.size();
   }
   items.extents.clear();
   PlacedItems placed;
@@ -237,26 +263,12 @@ Async<> DiffReceiver::take_one(format::DiffItems items) {
     SQ_CO_TRY(placed, co_await place_items(*core_.pool, pool::StripeClass::kFresh, std::move(fresh),
                                            kStripeAttempts));
   }
-  for (std::size_t i = 0; i < ids.size(); ++i) places[ids[i]] = placed.places[i];
+  for (std::size_t i = 0; i < came.size(); ++i) came[i].place = placed.places[i];
 
   // From here on nothing else runs until the index has it.
   auto landed = core_.alive();
   if (landed.ok() && !landing().ok()) landed = not_asked_for();
-  for (auto& item : items.items) {
-    if (!landed.ok() || item.mapping.hole) continue;
-    auto& extent = item.mapping.extent;
-    if (const auto came = places.find(extent.id); came != places.end()) {
-      extent.place = came->second;
-      continue;
-    }
-    const auto home = item.offset - item.mapping.extent_offset;
-    auto here = core_.index->find_extent(group_, item.volume, home, extent);
-    if (here.ok() && *here)
-      extent.place = **here;
-    else
-      landed = here.ok() ? Error{Code::kCorrupt, "diff: an extent is named that never came"}
-                         : here.error();
-  }
+  if (landed.ok()) landed = find_places(came, items.items);
   if (!landed.ok()) {
     for (const auto& stripe : placed.stripes) core_.pool->forget_stripe(stripe);
     co_return landed;
@@ -267,6 +279,7 @@ Async<> DiffReceiver::take_one(format::DiffItems items) {
   SQ_CO_TRY(core_.index->land(group_, items.items, placed.stripes, cursor));
   for (const auto& stripe : placed.stripes) core_.pool->stripe_is_indexed(stripe);
   core_.stats.received_items += items.items.size();
+  core_.stats.received_bytes += bytes;
   core_.work.set();
   co_return {};
 }

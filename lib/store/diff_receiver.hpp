@@ -53,6 +53,13 @@ class DiffReceiver {
   Async<> revert(std::optional<format::SnapshotId> to);
   Async<> clear();
 
+  struct Came {  // an extent that was placed
+    VolumeId volume;
+    std::uint64_t offset = 0;
+    format::ExtentRef extent;  // without its place
+    format::Place place;
+  };
+  Result<> find_places(const std::vector<Came>& came, std::vector<format::DiffItem>& items) const;
   Async<> take_one(format::DiffHeader header);
   Async<> take_one(format::DiffItems items);
   Async<> take_one(format::DiffRecords records);

@@ -1,6 +1,7 @@
 // Two engines: one serves, the other takes its snapshots as diffs.
 
 #include <catch2/catch.hpp>
+#include <functional>
 
 #include "format/diff_stream.hpp"
 #include "format/store_records.hpp"
@@ -160,6 +161,33 @@ TEST_CASE_METHOD(Pair, "an extent that is not what it is said to be is refused, 
   CHECK(take(bad).code() == Code::kCorrupt);
   transfer(first);
   CHECK(receiver.read(volume, 0, 8 * kBlockBytes, name(first)) == blocks_of(1, 8));
+}
+
+TEST_CASE_METHOD(Pair,
+                 "an item that does not fit the extent it names is refused, and harms nothing") {
+  fill(1, 16, 16);
+  const auto first = mark();
+  const auto spoiled = [&](const std::function<void(format::DiffItem&)>& spoil) {
+    const auto all = pieces(first);
+    must(take(all[0]));
+    auto items = std::get<format::DiffItems>(all[1]);
+    for (auto& item : items.items)
+      if (!item.mapping.hole) spoil(item);
+    return take(items).code();
+  };
+  CHECK(spoiled([](auto& item) { item.mapping.extent.digest[0] ^= std::byte{1}; }) ==
+        Code::kCorrupt);
+  CHECK(spoiled([](auto& item) { item.volume = VolumeId(item.volume.value + 1); }) ==
+        Code::kCorrupt);
+  CHECK(spoiled([](auto& item) { item.offset += kBlockBytes; }) == Code::kCorrupt);
+  CHECK(spoiled([](auto& item) {
+          item.offset = 0;
+          item.length = kBlockBytes;
+          item.mapping.extent_offset = kBlockBytes;
+        }) == Code::kCorrupt);
+  transfer(first);
+  CHECK(receiver.read(volume, 16 * kBlockBytes, 16 * kBlockBytes, name(first)) == blocks_of(1, 16));
+  receiver.check();
 }
 
 TEST_CASE_METHOD(Pair, "an item whose extent never came is refused") {
