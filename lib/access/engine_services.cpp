@@ -113,7 +113,8 @@ Async<> EngineControl::fail_disk(Slot slot, std::string why) {
   return engine_.pool().fail_disk(slot, std::move(why));
 }
 Async<> EngineControl::add_disk(std::string path) {
-  return engine_.pool().add_disk(std::move(path));
+  SQ_CO_TRY(co_await engine_.pool().add_disk(std::move(path)));
+  co_return {};
 }
 Async<> EngineControl::wipe_disk(std::string path) {
   return pool::Pool::wipe_disk(env_, std::move(path));

@@ -1,6 +1,10 @@
 #include "pool/member_disk.hpp"
 
+#include <algorithm>
+
 #include "base/planted.hpp"
+#include "base/probe.hpp"
+#include "pool/parallel.hpp"
 
 namespace square::pool {
 namespace {
@@ -10,6 +14,13 @@ namespace {
 Result<> as_io(Result<> result) {
   if (result.ok() || result.code() != Code::kTimeout) return result;
   return Error{Code::kIo, std::move(result).error().message};
+}
+
+std::vector<Async<>> of_both(Async<> one, Async<> other) {
+  std::vector<Async<>> both;
+  both.push_back(std::move(one));
+  both.push_back(std::move(other));
+  return both;
 }
 
 }  // namespace
@@ -28,8 +39,33 @@ Async<> MemberDisk::read(std::uint64_t offset, Buffer into) {
 }
 
 Async<> MemberDisk::write(std::uint64_t offset, BufferChain chain) {
-  if (failed_) co_return dead();
   const auto self = shared_from_this();
+  const Range range{offset, offset + total_size(chain)};
+  const bool mirrored = !is_label(range);
+  while (mirrored && range.overlaps(window_) && !SQ_PLANTED("window_overtaken")) {
+    SQ_PROBE("a write waited for the window of a retirement");
+    co_await moved_.wait();
+  }
+  const auto twin = mirrored ? twin_ : nullptr;
+  writing_.push_back(range);
+  Result<> result;
+  if (twin) {
+    ++twin->mirrored_;
+    auto both =
+        co_await run_all(loop_, of_both(write_here(offset, chain), twin->write(offset, chain)));
+    --twin->mirrored_;
+    result = std::move(both[0]);
+    ignore(both[1], "the twin has failed, and is announced");
+  } else {
+    result = co_await write_here(offset, std::move(chain));
+  }
+  writing_.erase(std::ranges::find(writing_, range));
+  moved_.pulse();
+  co_return result;
+}
+
+Async<> MemberDisk::write_here(std::uint64_t offset, BufferChain chain) {
+  if (failed_) co_return dead();
   const auto size = total_size(chain);
   const auto began = loop_.now();
   ++writes_in_flight_;
@@ -70,6 +106,13 @@ Task<void> MemberDisk::run_flushes() {
 }
 
 Async<> MemberDisk::flush_once() {
+  if (!twin_) co_return co_await flush_here();
+  auto both = co_await run_all(loop_, of_both(flush_here(), twin_->flush()));
+  ignore(both[1], "the twin has failed, and is announced");
+  co_return std::move(both[0]);
+}
+
+Async<> MemberDisk::flush_here() {
   if (failed_) co_return dead();
   const auto began = loop_.now();
   ++writes_in_flight_;

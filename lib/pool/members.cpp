@@ -34,6 +34,7 @@ Members::Members(env::Loop& loop, Membership membership, CellId cell, NodeId nod
       named_(table_),
       disks_(table_.size()),
       joining_(table_.size()),
+      twins_(table_.size()),
       failed_(table_.size()),
       built_(table_.size(), std::vector<bool>(geometry_.chunks)),
       slow_(table_.size(), geometry_.m),
@@ -90,7 +91,17 @@ void Members::set_built(Slot slot, SegmentId segment, bool built) {
 }
 
 MemberDiskPtr Members::free_spare() const {
-  const auto spare = std::ranges::find_if(spares_, [](const auto& s) { return !s->failed(); });
+  const auto spare = std::ranges::find_if(spares_, [this](const auto& s) { return is_free(*s); });
+  return spare == spares_.end() ? nullptr : *spare;
+}
+
+bool Members::is_free(const MemberDisk& spare) const {
+  return !spare.failed() && !twin_of(spare) && !spare.mirrors();
+}
+
+MemberDiskPtr Members::find_spare(DiskId disk) const {
+  const auto spare =
+      std::ranges::find_if(spares_, [&](const auto& s) { return s->label.disk == disk; });
   return spare == spares_.end() ? nullptr : *spare;
 }
 
@@ -165,8 +176,14 @@ std::optional<bool> Members::behind(Slot slot) {
 }
 
 std::optional<Slot> Members::note_failed(const MemberDisk& disk) {
+  if (const auto slot = twin_of(disk)) {
+    if (twin_named(*slot)) return survivor_takes(*slot, disks_[slot->value]);
+    drop_twin(*slot);
+  }
   const auto slot = slot_of(disk);
   if (!slot) return std::nullopt;
+  if (twin(*slot) && twin_named(*slot)) return survivor_takes(*slot, twin(*slot));
+  if (twin(*slot)) drop_twin(*slot);
   auto& entry = table_[slot->value];
   failed_[slot->value] = Failed{entry.disk,       disk.path(),       disk.why(),
                                 disk.read_errors, disk.write_errors, disk.corruptions};
@@ -193,10 +210,15 @@ void Members::seat_joined() {
   for (Slot slot; slot < slots_end(); slot = slot.next()) {
     auto& disk = joining_[slot.value];
     if (!disk || disk->failed()) continue;  // a failed one is announced, and note_failed() takes it
-    const auto& named = disk->label.slots;
-    if (slot.value >= named.size() || named[slot.value].disk != disk->label.disk) continue;
-    disks_[slot.value] = std::exchange(disk, nullptr);
+    if (is_named(slot, *disk)) disks_[slot.value] = std::exchange(disk, nullptr);
   }
+}
+
+// By its own label, and by the last round: an older label of its may do so as well.
+bool Members::is_named(Slot slot, const MemberDisk& disk) const {
+  const auto& own = disk.label.slots;
+  return named_[slot.value].disk == disk.label.disk && slot.value < own.size() &&
+         own[slot.value].disk == disk.label.disk && disk.label.pool_generation == generation_;
 }
 
 void Members::set_whole(Slot slot) {
@@ -232,6 +254,10 @@ std::vector<MemberDiskPtr> Members::writable() const {
   std::erase_if(disks, [&](const auto& disk) {
     return disk->failed() || std::ranges::find(retired_, disk) != retired_.end();
   });
+  // A label would call it a spare.
+  for (Slot slot; slot < slots_end(); slot = slot.next())
+    if (twins_[slot.value] && named_[slot.value].disk == twins_[slot.value]->label.disk)
+      std::erase(disks, disks_[slot.value]);
   return disks;
 }
 
@@ -254,9 +280,13 @@ Async<> Members::write_labels() {
   co_return Result<>();
 }
 
+// A disk that gets a slot has its own label before any other names it: one that says otherwise is
+// of an earlier time.
 Task<void> Members::write_round() {
-  std::vector<MemberDiskPtr> disks;
-  std::vector<format::Label> labels;
+  struct Writes {
+    std::vector<MemberDiskPtr> disks;
+    std::vector<format::Label> labels;
+  } first, rest;
   while (lagging_labels_ > 0) co_await lagging_written_.wait();
   for (const auto& disk : writable()) {
     auto label = label_for(*disk);
@@ -272,10 +302,14 @@ Task<void> Members::write_round() {
       scope_.spawn(write_lagging_label(disk, std::move(label)));
       continue;
     }
-    disks.push_back(disk);
-    labels.push_back(std::move(label));
+    const bool gets_slot =
+        label.role == format::DiskRole::kMember && disk->label.role != format::DiskRole::kMember;
+    auto& writes = gets_slot ? first : rest;
+    writes.disks.push_back(disk);
+    writes.labels.push_back(std::move(label));
   }
-  co_await pool::write_labels(loop_, std::move(disks), std::move(labels));
+  for (auto* writes : {&first, &rest})
+    co_await pool::write_labels(loop_, std::move(writes->disks), std::move(writes->labels));
 }
 
 Task<void> Members::write_lagging_label(MemberDiskPtr disk, format::Label label) {

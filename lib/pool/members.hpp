@@ -56,7 +56,10 @@ class Members {
   MemberDiskPtr holder(Slot slot, SegmentId segment) const;
   void set_built(Slot slot, SegmentId segment, bool built);
   bool built(Slot slot, SegmentId segment) const { return built_[slot.value][segment.value]; }
+  // Neither failed nor some member's twin, and nothing of its time as one is still on its way.
+  bool is_free(const MemberDisk& spare) const;
   MemberDiskPtr free_spare() const;
+  MemberDiskPtr find_spare(DiskId disk) const;
   // Took the slot and does not sit in it yet.
   MemberDiskPtr joining(Slot slot) const { return joining_[slot.value]; }
   std::vector<MemberDiskPtr> all() const;  // every open disk, failed ones too
@@ -78,6 +81,7 @@ class Members {
   // Once a second or so. Judges each member by its peers; returns those that take writes again.
   std::vector<Slot> look_at_speed();
   bool slow(Slot slot) const { return slow_.slow(slot); }
+  std::optional<env::BootTime> slow_since(Slot slot) const { return slow_.slow_since(slot); }
 
   // Fails every disk whose path names another file or whose labels cannot be read any more.
   Task<void> probe();
@@ -90,6 +94,28 @@ class Members {
   void take_slot(Slot slot, MemberDiskPtr spare);
   void seat_joined();
   void set_whole(Slot slot);
+
+  // ---- retirement: a member and its twin, which stays among the spares until it is seated
+  //
+  //   begin_twin()            name_twin()              seat_twin()
+  //   member in use, twin     table names the twin,    twin in use,
+  //   gets every write too    labels must follow       member let go
+  //
+  // When one of the two fails before name_twin(), the other is what it was before. Afterwards the
+  // other has the slot, and sits in it when labels say so (seat_joined()): what labels name until
+  // then may be either, and neither may miss anything.
+  MemberDiskPtr twin(Slot slot) const { return twins_[slot.value]; }
+  void begin_twin(Slot slot, MemberDiskPtr spare);
+  void drop_twin(Slot slot);  // before name_twin()
+  void name_twin(Slot slot);
+  bool twin_named(Slot slot) const;
+  // After write_labels(). The member that was let go; nothing while the twin's label does not name
+  // it.
+  MemberDiskPtr seat_twin(Slot slot);
+  // A member that was let go, and joined: its file is closed when the last reader has ended.
+  void close(const MemberDiskPtr& member) { std::erase(retired_, member); }
+  // What it was twin of, if it is one.
+  std::optional<Slot> twin_of(const MemberDisk& disk) const;
 
   // ---- labels
   std::optional<format::CheckpointRef> newest, previous;
@@ -107,6 +133,9 @@ class Members {
  private:
   format::Label label_for(const MemberDisk& disk) const;
   std::vector<MemberDiskPtr> writable() const;
+  bool is_named(Slot slot, const MemberDisk& disk) const;
+  std::optional<Slot> survivor_takes(Slot slot, MemberDiskPtr survivor);
+  void let_go(Slot slot, MemberDiskPtr disk);
   Task<void> write_round();
   Error too_few() const;
   std::optional<bool> behind(Slot slot);
@@ -121,7 +150,7 @@ class Members {
   bool changed_ = false;  // since the labels were written last
   std::vector<format::SlotEntry> table_;
   std::vector<format::SlotEntry> named_;  // the table as of generation_
-  std::vector<MemberDiskPtr> disks_, joining_;
+  std::vector<MemberDiskPtr> disks_, joining_, twins_;
   std::vector<std::optional<Failed>> failed_;  // who failed last in each slot
   std::vector<std::vector<bool>> built_;       // of rebuilding slots, by segment
   std::vector<MemberDiskPtr> spares_;

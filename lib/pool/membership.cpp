@@ -146,6 +146,8 @@ class Decision {
   }
 
   std::string staleness(const Label& mine) const {
+    if (mine.role == format::DiskRole::kSpare)
+      return "rolled back: its label is of before it had a slot";
     const auto newest = newest_of(mine);
     if (newest != newest_ && newest != before_newest_)
       return "rolled back or missed checkpoints: its newest is " + std::to_string(newest.number) +

@@ -147,7 +147,7 @@ void Pool::on_slot_joined(std::function<void(Slot)> joined) {
 Async<WrittenStripe> Pool::write_stripe(StripeClass kind, std::vector<StripeItem> items) {
   const CallPass pass(impl_->gate);
   if (pass.refused()) co_return CallPass::refusal();
-  ++impl_->repair.client_calls;
+  ++impl_->pacer.client_calls;
   co_return co_await impl_->stripes.write(kind, std::move(items));
 }
 
@@ -177,7 +177,7 @@ Async<Buffer> Pool::read_place(const format::Place& place, std::uint32_t size,
                                const Verify& verify) {
   const CallPass pass(impl_->gate);
   if (pass.refused()) co_return CallPass::refusal();
-  ++impl_->repair.client_calls;
+  ++impl_->pacer.client_calls;
   co_return co_await impl_->stripes.read(place, size, verify);
 }
 
@@ -297,11 +297,16 @@ Async<> Pool::fail_disk(Slot slot, std::string why) {
   co_return co_await impl_->fail_disk(slot, std::move(why));
 }
 
-Async<> Pool::add_disk(std::string path) {
+Async<DiskId> Pool::add_disk(std::string path) {
   const CallPass pass(impl_->gate);
   if (pass.refused()) co_return CallPass::refusal();
   co_return co_await impl_->add_disk(std::move(path));
 }
+
+Result<> Pool::retire_disk(Slot slot, std::optional<DiskId> by) {
+  return impl_->retire_disk(slot, by);
+}
+Result<> Pool::cancel_retirement() { return impl_->retirement.give_up("by command"); }
 
 Async<std::string> Pool::reconcile() {
   const CallPass pass(impl_->gate);
@@ -315,7 +320,7 @@ void Pool::before_rebuild(std::function<Task<void>()> wait) {
 
 Result<> Pool::start_scrub(SegmentId from) { return impl_->start_scrub(from); }
 void Pool::cancel_scrub() { impl_->repair.cancel_scrub(); }
-void Pool::set_repair_pace(RepairPace pace) { impl_->repair.pace = pace; }
+void Pool::set_repair_pace(RepairPace pace) { impl_->pacer.pace = pace; }
 
 Task<void> Pool::stop() { return impl_->stop(); }
 

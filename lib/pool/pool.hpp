@@ -46,6 +46,8 @@ struct OpenOptions {
   NodeId node;
   std::vector<std::string> paths;
   env::DiskOptions disk;
+  // A member that has been slow for so long is retired by itself when a spare is free; 0: never.
+  env::Duration retire_slow_after = std::chrono::minutes(10);
 };
 
 enum class DiskState : std::uint8_t { kMember, kSpare, kRebuilding, kFailed, kMissing, kForeign };
@@ -86,6 +88,16 @@ struct RepairPace {
   std::uint64_t override_bytes_per_s = 0;  // 0: none
 };
 
+// A member whose place a spare takes while it still works.
+struct RetirementStatus {
+  RepairStatus pass;  // of the copy; inactive when it has ended, either way
+  Slot slot;
+  DiskId from, to;
+  std::uint64_t blocks_unreadable = 0;  // strips in them were recovered from others
+  bool done = false;                    // `to` has the slot
+  std::string why;                      // it was given up
+};
+
 struct PoolStatus {
   Geometry geometry;
   std::uint16_t members_live = 0, members_missing = 0, spares_free = 0;
@@ -105,6 +117,7 @@ struct PoolStatus {
   std::uint64_t written_summary_bytes = 0;  // of the data and parity above
   std::uint64_t pool_generation = 0;
   RepairStatus rebuild, scrub;
+  RetirementStatus retirement;  // the last one
 };
 
 // What every write and every round of cleaning asks: the same work for ten segments and ten
@@ -302,7 +315,16 @@ class Pool : public journal::JournalDisks {
   // Errors: kNotFound (no live disk there), kConflict (fewer than k whole members would be left).
   Async<> fail_disk(Slot slot, std::string why);
   // As a spare. Errors: kExists (it carries a label), kInvalid (too small), kIo and as Disks::open.
-  Async<> add_disk(std::string path);
+  Async<DiskId> add_disk(std::string path);
+  // Begins to put a spare (that one, if one is named) in the place of a member that still works;
+  // status() says how far it is. Until the spare has the slot nothing has changed for anybody: it
+  // gets all that is written, then what was written before
+  // (docs/decisions/0015-retiring-a-disk.md). The member's labels are overwritten at the end.
+  // Errors: kNotFound (no live disk there), kBusy (one is retired), kConflict (no such spare is
+  // free; the member is being rebuilt).
+  Result<> retire_disk(Slot slot, std::optional<DiskId> by = std::nullopt);
+  // Errors: kConflict (none runs, or labels may name the spare by now).
+  Result<> cancel_retirement();
   // One round of the reconcile loop: "k + m members, all live". Asks each disk whether its path
   // still names it; starts a rebuild when a spare is free and a member is missing, or goes on with
   // one that a crash interrupted; returns what it did, for logs. After serve().

@@ -22,7 +22,9 @@ Pool::Impl::Impl(env::Env env_, env::DiskOptions disk_options_, CellId cell_, No
       stripes(env.loop, members, segments, prompt),
       checkpoints(members, segments, stripes, env.loop, std::move(named)),
       summaries(env.loop, members, segments, stripes),
-      repair(env.loop, members, segments, stripes, checkpoints, summaries),
+      pacer(env.loop),
+      repair(env.loop, members, segments, stripes, checkpoints, summaries, pacer),
+      retirement(env.loop, members, segments, pacer),
       gate(std::make_shared<CallGate>(env.loop)),
       scope_(env.loop) {
   stripes.find_index_stripe = [this](const StripeKey& key) { return checkpoints.find(key); };
@@ -32,6 +34,7 @@ Pool::Impl::Impl(env::Env env_, env::DiskOptions disk_options_, CellId cell_, No
     if (std::exchange(mending_, true)) return;
     scope_.spawn(run_mend());
   };
+  retirement.inspect = [this](SegmentId id) { return repair.inspect(id); };
   segments->on_closed = [this](SegmentId id) { summaries.want(id); };
   prompt.on_aside = [this](Slot slot) { set_aside(slot); };
   segments->on_discard = [this](SegmentId id) { scope_.spawn(discard(id)); };
@@ -51,6 +54,7 @@ void Pool::Impl::watch(const MemberDiskPtr& disk) {
 
 void Pool::Impl::disk_failed(MemberDisk& disk) {
   const auto slot = members->note_failed(disk);
+  retirement.look();
   if (!slot) return;
   segments->close_open_segments_with(*slot);
   if (!serving_) {
@@ -120,8 +124,8 @@ PoolStatus Pool::Impl::status() const {
   out.geometry = members->geometry();
   out.members_live = static_cast<std::uint16_t>(members->live_slots().size());
   out.members_missing = static_cast<std::uint16_t>(members->missing_slots().size());
-  out.spares_free = static_cast<std::uint16_t>(
-      std::ranges::count_if(members->spares(), [](const auto& s) { return !s->failed(); }));
+  out.spares_free = static_cast<std::uint16_t>(std::ranges::count_if(
+      members->spares(), [this](const auto& s) { return members->is_free(*s); }));
   const auto segment_bytes = std::uint64_t{out.geometry.k} * segments->data_bytes_max();
   out.capacity_bytes = segment_bytes * out.geometry.chunks;
   out.segments_free = segments->count(State::kFree);
@@ -151,6 +155,7 @@ PoolStatus Pool::Impl::status() const {
   if (filling > 0 && whole >= out.geometry.k) out.rebuild.active = true;
   out.scrub = repair.scrub_status();
   out.scrub.active = scrubbing_;  // from the moment it was asked for
+  out.retirement = retirement.status();
   return out;
 }
 
@@ -168,7 +173,9 @@ DiskStatus Pool::Impl::status_of(Slot slot) const {
     out.corruptions = disk->corruptions;
     out.aside = members->aside(slot);
     out.slow = members->slow(slot);
-    if (out.slow) {
+    if (const auto twin = members->twin(slot)) {
+      out.why = "being retired: " + twin->path() + " takes its place";
+    } else if (out.slow) {
       out.why = "slow: its requests take many times as long as those of its peers";
     } else if (out.aside) {
       out.why = "set aside for a while: a write was much later than its peers usually take";
@@ -198,6 +205,8 @@ DiskStatus Pool::Impl::status_of(const MemberDisk& spare) const {
   out.size_bytes = spare.size_bytes();
   out.state = spare.failed() ? DiskState::kFailed : DiskState::kSpare;
   out.why = spare.why();
+  if (const auto slot = members->twin_of(spare))
+    out.why = "being filled: it takes slot " + std::to_string(slot->value);
   out.read_errors = spare.read_errors;
   out.write_errors = spare.write_errors;
   return out;
@@ -257,7 +266,12 @@ std::string Pool::Impl::take_spares() {
       what += "slot " + std::to_string(slot.value) + ": " + disk->path() + " still takes it; ";
       continue;
     }
-    const auto spare = members->free_spare();
+    auto spare = members->free_spare();
+    // Redundancy that is gone comes before a disk that still works.
+    if (!spare)
+      ignore(retirement.give_up("slot " + std::to_string(slot.value) + " needs the spare"),
+             "there may be none");
+    if (!spare) spare = members->free_spare();
     if (!spare) break;
     // A disk that has failed this moment is announced before its slot is given away.
     if (members->holds_failed(slot)) continue;
@@ -279,6 +293,7 @@ Async<std::string> Pool::Impl::reconcile() {
   summaries.retry();
   summarize();
   judge_speed();
+  retirement.look();
   std::string what;
   if (rebuilding_) co_return what;
   if (members->whole_count() < members->geometry().k) {
@@ -291,7 +306,7 @@ Async<std::string> Pool::Impl::reconcile() {
   const bool interrupted =
       std::ranges::any_of(live, [&](Slot slot) { return members->rebuilding(slot); });
   what = take_spares();
-  if (what.empty() && !interrupted) co_return what;
+  if (what.empty() && !interrupted) co_return retire_slow();
   if (interrupted) rebuild_resumes_ = true;
   // Who holds which slot is on every disk before anything is written for it.
   rebuilding_ = true;
@@ -302,6 +317,9 @@ Async<std::string> Pool::Impl::reconcile() {
   }
   members->seat_joined();
   if (interrupted) SQ_PROBE("an interrupted rebuild went on");
+  const auto filling = [this](Slot slot) { return members->rebuilding(slot); };
+  rebuilding_ = std::ranges::any_of(members->live_slots(), filling);
+  if (!rebuilding_) co_return what;
   scope_.spawn(run_rebuild(rebuild_resumes_));
   co_return what + "rebuild began";
 }
@@ -309,6 +327,32 @@ Async<std::string> Pool::Impl::reconcile() {
 Task<void> Pool::Impl::run_rebuild(bool look) {
   co_await repair.rebuild(look);
   rebuilding_ = false;
+}
+
+Result<> Pool::Impl::retire_disk(Slot slot, std::optional<DiskId> by) {
+  if (!serving_ || gate->stopping) return Error{Code::kUnavailable, "the pool does not serve"};
+  SQ_TRY(retirement.begin(slot, by));
+  scope_.spawn(run_retirement());
+  return {};
+}
+
+Task<void> Pool::Impl::run_retirement() { co_await retirement.run(); }
+
+// One that has been much slower than its peers for long, when nothing else needs the spare.
+std::string Pool::Impl::retire_slow() {
+  const auto now = env.loop.now();
+  if (retire_slow_after == env::Duration{} || now < retire_slow_again_ || retirement.active())
+    return {};
+  for (const auto slot : members->live_slots()) {
+    const auto since = members->slow_since(slot);
+    if (!since || now - *since < retire_slow_after || !members->free_spare()) continue;
+    retire_slow_again_ = now + retire_slow_after;
+    const auto begun = retire_disk(slot, std::nullopt);
+    if (!begun.ok()) continue;
+    SQ_PROBE("a slow disk is retired");
+    return "slot " + std::to_string(slot.value) + " has been slow for long: it is retired; ";
+  }
+  return {};
 }
 
 Result<> Pool::Impl::start_scrub(SegmentId from) {
@@ -333,6 +377,7 @@ Task<void> Pool::Impl::run_mend() {
 Task<void> Pool::Impl::stop() {
   gate->stopping = true;
   repair.stop();
+  retirement.stop();
   summaries.stop();
   co_await gate->idle.wait();
   co_await scope_.join();

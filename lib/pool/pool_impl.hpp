@@ -5,6 +5,7 @@
 #include "pool/checkpoint_store.hpp"
 #include "pool/members.hpp"
 #include "pool/repair.hpp"
+#include "pool/retirement.hpp"
 #include "pool/segments.hpp"
 #include "pool/stripe_io.hpp"
 #include "pool/summaries.hpp"
@@ -49,7 +50,8 @@ class Pool::Impl {
   PoolStatus status() const;
   std::vector<DiskStatus> disks() const;
   Async<> fail_disk(Slot slot, std::string why);
-  Async<> add_disk(std::string path);
+  Async<DiskId> add_disk(std::string path);
+  Result<> retire_disk(Slot slot, std::optional<DiskId> by);
   Async<std::string> reconcile();
   Result<> start_scrub(SegmentId from);
   Task<void> stop();
@@ -58,6 +60,7 @@ class Pool::Impl {
 
   env::Env env;
   env::DiskOptions disk_options;
+  env::Duration retire_slow_after{};
   CellId cell;
   NodeId node;
   std::shared_ptr<Members> members;
@@ -66,7 +69,9 @@ class Pool::Impl {
   StripeIo stripes;
   CheckpointStore checkpoints;
   Summaries summaries;
+  Pacer pacer;
   Repair repair;
+  Retirement retirement;
   std::shared_ptr<CallGate> gate;
   std::uint64_t journal_bytes_written = 0;
   std::function<void(Slot)> on_slot_joined;
@@ -79,6 +84,8 @@ class Pool::Impl {
   Task<void> run_scrub();
   Task<void> run_mend();
   Task<void> run_summaries();
+  Task<void> run_retirement();
+  std::string retire_slow();
   DiskStatus status_of(Slot slot) const;
   DiskStatus status_of(const MemberDisk& spare) const;
   std::string take_spares();
@@ -90,6 +97,7 @@ class Pool::Impl {
   std::vector<Slot> lost_before_serving_;
   bool serving_ = false;
   bool rebuilding_ = false, scrubbing_ = false, mending_ = false, summarizing_ = false;
+  env::BootTime retire_slow_again_;
   bool rebuild_resumes_ = true;  // a slot that was rebuilding at open may have strips already
   env::Scope scope_;
 };

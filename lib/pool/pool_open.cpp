@@ -151,6 +151,7 @@ Async<std::unique_ptr<Pool>> Pool::open(env::Env env, OpenOptions options) {
   auto checkpoints = checkpoints_named_by(membership, opened);
   auto impl = std::make_unique<Impl>(env, options.disk, options.cell, options.node, membership,
                                      std::move(checkpoints));
+  impl->retire_slow_after = options.retire_slow_after;
   for (std::size_t i = 0; i < opened.size(); ++i) {
     const auto& verdict = membership.verdicts[i];
     if (verdict.state == DiskState::kMember || verdict.state == DiskState::kRebuilding) {
@@ -166,7 +167,7 @@ Async<std::unique_ptr<Pool>> Pool::open(env::Env env, OpenOptions options) {
   co_return std::unique_ptr<Pool>(new Pool(std::move(impl)));
 }
 
-Async<> Pool::Impl::add_disk(std::string path) {
+Async<DiskId> Pool::Impl::add_disk(std::string path) {
   std::vector<std::string> paths{std::move(path)};
   SQ_CO_TRY(auto disks, co_await open_blank(env, std::move(paths), disk_options));
   const auto& disk = disks[0];
@@ -180,7 +181,7 @@ Async<> Pool::Impl::add_disk(std::string path) {
   watch(disk);
   SQ_CO_TRY(co_await members->write_labels());
   if (disk->failed()) co_return Error{Code::kIo, "add disk " + disk->path() + ": " + disk->why()};
-  co_return Result<>();
+  co_return disk->label.disk;
 }
 
 }  // namespace square::pool

@@ -10,9 +10,7 @@ namespace square::pool {
 namespace {
 
 constexpr std::uint64_t kSegmentsAtOnce = 4, kStripesAtOnce = 8;
-constexpr auto kBusyAfterCall = std::chrono::milliseconds(500);
 constexpr std::uint64_t kScrubShare = 4;  // of the floor: nothing is at risk while it runs
-constexpr auto kNap = std::chrono::milliseconds(20);  // so that a new pace and stop() are felt
 
 bool names(const std::vector<Slot>& slots, Slot slot) {
   return std::ranges::find(slots, slot) != slots.end();
@@ -28,6 +26,7 @@ Task<void> Repair::rebuild(bool look) {
     slots.push_back(slot);
     disks.push_back(members_->live(slot));
   }
+  if (slots.empty()) co_return;
   rebuild_ = {};
   rebuild_.status.active = true;
   rebuild_.status.slots = slots;
@@ -57,13 +56,23 @@ Task<void> Repair::scrub() {
   scrub_.status.active = false;
 }
 
+Task<void> Repair::inspect(SegmentId segment) {
+  co_await stripes_.wait_writes_of(segment);
+  auto stripes = live_stripes(segment);
+  Pass pass;
+  if (stripes.ok())
+    for (auto& stripe : *stripes)
+      if (!stopping_) co_await look(pass, std::move(stripe));
+  if (!stopping_) co_await summaries_.scrub(segment);
+  while (!damaged_.empty() && !stopping_) co_await mended_.wait();
+}
+
 void Repair::begin(Pass& pass, SegmentId from, const std::vector<Slot>& slots) {
   pass = {};
   pass.status.active = true;
   pass.status.slots = slots;
   pass.status.cursor = from;
-  pass.began = pass.free_at = loop_.now();
-  pass.client_calls = client_calls;
+  pass.pacing = pacer_.begin();
   const auto chunk_bytes = members_->geometry().chunk_bytes;
   for (SegmentId id = from; id.value < segments_->size(); id = id.next())
     if (concerns(pass, id)) pass.status.total_bytes += chunk_bytes;
@@ -248,39 +257,15 @@ void Repair::report_thin_stripes() {
 // Before what it reads.
 Task<void> Repair::hold_back(Pass& pass, const format::StripeDescriptor& stripe) {
   const auto bytes = std::uint64_t{stripe.strip_blocks} * kBlockBytes;  // of each disk
-  // Clients whose requests the repair itself holds up do not look idle for that.
-  if (std::exchange(pass.client_calls, client_calls) != client_calls)
-    pass.busy_until = loop_.now() + kBusyAfterCall;
-  const auto floor = pace.floor_bytes_per_s / (pass.status.slots.empty() ? kScrubShare : 1);
-  const auto rate = pace.override_bytes_per_s != 0  ? pace.override_bytes_per_s
-                    : loop_.now() < pass.busy_until ? floor
-                                                    : 0;
-  pass.status.pace_bytes_per_s = rate;
-  if (rate == 0) {
-    pass.free_at = loop_.now();
-    co_return;
-  }
-  const auto start = std::max(pass.free_at, loop_.now() - std::chrono::seconds(1));
-  const auto cost =
-      static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(rate));
-  pass.free_at = start + env::Duration(cost);
-  while (loop_.now() < pass.free_at && !over(pass)) {
-    if (pace.override_bytes_per_s != rate && pace.override_bytes_per_s != 0) break;
-    co_await env::sleep_until(loop_, std::min(pass.free_at, loop_.now() + kNap));
-  }
+  const auto share = pass.status.slots.empty() ? kScrubShare : 1;
+  co_await pacer_.hold_back(&pass.pacing, bytes, share, &pass.status,
+                            [this, &pass] { return over(pass); });
 }
 
 RepairStatus Repair::status_of(const Pass& pass) const {
   auto status = pass.status;
   status.complete = pass.complete;
-  const auto ns = (loop_.now() - pass.began).count();
-  if (!status.active || ns <= 0) return status;
-  const auto seconds = static_cast<double>(ns) / 1e9;
-  status.bytes_per_s = static_cast<std::uint64_t>(static_cast<double>(status.done_bytes) / seconds);
-  if (status.bytes_per_s > 0)
-    status.eta_s =
-        (status.total_bytes - std::min(status.total_bytes, status.done_bytes)) / status.bytes_per_s;
-  return status;
+  return pacer_.estimate(pass.pacing, std::move(status));
 }
 
 }  // namespace square::pool

@@ -8,6 +8,7 @@
 
 #include "env/env.hpp"
 #include "pool/checkpoint_store.hpp"
+#include "pool/pacer.hpp"
 #include "pool/stripe_io.hpp"
 #include "pool/summaries.hpp"
 
@@ -16,13 +17,14 @@ namespace square::pool {
 class Repair {
  public:
   Repair(env::Loop& loop, std::shared_ptr<Members> members, std::shared_ptr<SegmentTable> segments,
-         StripeIo& stripes, CheckpointStore& checkpoints, Summaries& summaries)
+         StripeIo& stripes, CheckpointStore& checkpoints, Summaries& summaries, Pacer& pacer)
       : loop_(loop),
         members_(std::move(members)),
         segments_(std::move(segments)),
         stripes_(stripes),
         checkpoints_(checkpoints),
         summaries_(summaries),
+        pacer_(pacer),
         mended_(loop) {}
 
   // Fills the slots that are rebuilding now, and makes them whole. `look`: some strips may be
@@ -32,6 +34,8 @@ class Repair {
   // it found has been mended, or could not be.
   void begin_scrub(SegmentId from);
   Task<void> scrub();
+  // A look at every strip of one segment's live stripes, now. Ends as scrub() does.
+  Task<void> inspect(SegmentId segment);
   void cancel_scrub() { scrub_.cancelled = true; }
   // Writes the bad strips of stripes that readers met, until none is left to mend.
   void add_damaged(const format::StripeDescriptor& stripe);
@@ -44,15 +48,12 @@ class Repair {
   RepairStatus rebuild_status() const { return status_of(rebuild_); }
   RepairStatus scrub_status() const { return status_of(scrub_); }
 
-  RepairPace pace;
   std::function<Task<void>()> before_rebuild;
-  std::uint64_t client_calls = 0;  // raised by the pool: are clients at work?
 
  private:
   struct Pass {
     RepairStatus status;
-    env::BootTime began, free_at, busy_until;
-    std::uint64_t client_calls = 0;
+    Pacer::Pass pacing;
     bool complete = true;  // nothing was left out for an error that may pass
     bool cancelled = false;
   };
@@ -80,6 +81,7 @@ class Repair {
   StripeIo& stripes_;
   CheckpointStore& checkpoints_;
   Summaries& summaries_;
+  Pacer& pacer_;
   Pass rebuild_, scrub_;
   std::deque<format::StripeDescriptor> damaged_;
   env::Event mended_;  // pulsed when none of them is left, or mend() has to stop

@@ -39,8 +39,8 @@ void SlowCore::look(Slot slot, std::optional<bool> behind, env::BootTime now) {
   if (!behind) return;
   state.behind += *behind ? since : -since;
   state.behind = std::clamp(state.behind, env::Duration(0), kSlowAfter);
-  if (state.behind == kSlowAfter) state.slow = true;
-  if (state.behind == env::Duration(0)) state.slow = false;
+  if (state.behind == kSlowAfter && !state.slow_since) state.slow_since = now;
+  if (state.behind == env::Duration(0)) state.slow_since.reset();
 }
 
 }  // namespace square::pool

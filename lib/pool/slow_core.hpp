@@ -45,7 +45,8 @@ class SlowCore {
   // Once a second or so, for each live member: what was seen since the last time. `behind` is
   // nothing when nothing was.
   void look(Slot slot, std::optional<bool> behind, env::BootTime now);
-  bool slow(Slot slot) const { return at(slot).slow; }
+  bool slow(Slot slot) const { return at(slot).slow_since.has_value(); }
+  std::optional<env::BootTime> slow_since(Slot slot) const { return at(slot).slow_since; }
   // Another disk has the slot.
   void forget(Slot slot) { slots_[slot.value] = {}; }
 
@@ -61,7 +62,8 @@ class SlowCore {
 
  private:
   struct State {
-    bool aside = false, slow = false;
+    bool aside = false;
+    std::optional<env::BootTime> slow_since;
     std::uint32_t times = 0;  // that it was set aside, not forgiven
     env::BootTime until;      // while aside; afterwards: since when it is back
     env::Duration behind{0};  // the sum, what it made up for taken off

@@ -37,6 +37,7 @@ std::optional<std::size_t> DiskTrouble::victim() {
 void DiskTrouble::say(std::size_t disk, const std::string& what) {
   trace_("disk " + std::to_string(disk) + " " + what);
   damaged_[disk] = true;
+  note_retirement();
   ++strikes_;
 }
 
@@ -75,6 +76,31 @@ void DiskTrouble::strike() {
     case 11: medium.set_full(true); return say(*chosen, "is full");
     default: medium.set_read_only(true); return say(*chosen, "is read-only");
   }
+}
+
+void DiskTrouble::retire() {
+  auto& pool = node_.engine()->pool();
+  const Slot slot(static_cast<std::uint16_t>(rng_.below(node_.shape().k + node_.shape().m)));
+  const auto begun = pool.retire_disk(slot);
+  trace_("slot " + std::to_string(slot.value) +
+         " is retired: " + (begun.ok() ? std::string("begun") : begun.error().message));
+  note_retirement();
+}
+
+void DiskTrouble::note_retirement() {
+  if (node_.engine() == nullptr) return;
+  auto& pool = node_.engine()->pool();
+  const auto retirement = pool.status().retirement;
+  if (!retirement.pass.active) return;
+  std::optional<std::size_t> from, to;
+  for (const auto& disk : pool.disks()) {
+    const auto path = std::ranges::find(node_.paths(), disk.path);
+    if (path == node_.paths().end()) continue;
+    const auto index = static_cast<std::size_t>(path - node_.paths().begin());
+    if (disk.id == retirement.from) from = index;
+    if (disk.id == retirement.to) to = index;
+  }
+  if (from && to && damaged_[*from]) damaged_[*to] = true;
 }
 
 void DiskTrouble::take_image() {
@@ -161,7 +187,7 @@ void DiskTrouble::end_misbehaviour() {
 
 bool DiskTrouble::whole() const {
   const auto status = node_.engine()->pool().status();
-  return status.members_missing == 0 && !status.rebuild.active;
+  return status.members_missing == 0 && !status.rebuild.active && !status.retirement.pass.active;
 }
 
 // Every path without a disk that the pool uses gets one: a new one, or its own after a wipe.

@@ -30,6 +30,9 @@ class DiskTrouble {
   void strike_while_down();
   // Keeps an image of a disk that may be put back later.
   void take_image();
+  // A member is retired, also a damaged one: that is no damage. What is wrong with it may be
+  // copied.
+  void retire();
   bool any() const;
   std::uint64_t strikes() const { return strikes_; }
 
@@ -42,6 +45,7 @@ class DiskTrouble {
  private:
   std::size_t budget() const;
   std::optional<std::size_t> victim();
+  void note_retirement();
   void say(std::size_t disk, const std::string& what);
   void end_misbehaviour();
   void appear_foreign();

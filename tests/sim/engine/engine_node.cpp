@@ -73,6 +73,7 @@ std::optional<Result<>> EngineNode::start() {
   options.pool.node = node_id();
   options.pool.paths = paths_;
   options.pool.paths.push_back(extra_path());
+  options.pool.retire_slow_after = {};  // who damages disks must know where their content goes
   options.groups = shape_.groups;
   options.receives = shape_.receives;
   options.write_buffer_bytes = shape_.write_buffer_bytes;

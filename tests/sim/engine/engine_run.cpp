@@ -323,6 +323,7 @@ void EngineRun::round() {
   if (chance(45))
     process.disks().plan().arm(
         {chance(70) ? DiskFault::kCrash : DiskFault::kKill, 1 + dice(3000), kAnyOp, false});
+  if (chance(15)) trouble_.retire();
   run_clients(1 + dice(12), 30);
   if (failed()) return;
   if (!process.running() || chance(10)) {

@@ -290,3 +290,23 @@ TEST_CASE("a late strip lands before its segment is used again") {
   CHECK(t.pool->status().segments_free >= free_before);
   CHECK(t.unreadable() == 0);
 }
+
+TEST_CASE("a disk that has been slow for long is retired by itself when a spare is free") {
+  Cluster t(Shape{4, 2, 1});
+  warm(t);
+  t.medium(3).set_slow(true);
+  const auto round = [&] {
+    ignore(t.store({30'000}), "one that waits for the slow disk is none");
+    REQUIRE(t.node.run(t.pool->reconcile()).ok());
+    t.world.run_for(1s);
+  };
+  for (int second = 0; second < 9 * 60; ++second) round();
+  CHECK(t.disk(3).slow);
+  CHECK_FALSE(t.pool->status().retirement.pass.active);
+  for (int second = 0; second < 10 * 60 && !t.pool->status().retirement.done; ++second) round();
+  CHECK(t.pool->status().retirement.done);
+  CHECK(t.disk(6).slot == Slot(3));
+  CHECK(t.disk(6).state == DiskState::kMember);
+  CHECK(t.unreadable() == 0);
+  CHECK(t.lost.empty() == false);  // while it was set aside
+}
