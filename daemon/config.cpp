@@ -65,6 +65,7 @@ void read_storage(config::Table& table, Config& c) {
   c.disk_engine = disk_engine_of(table);
   c.disk_deadline = table.duration("pool.disk_deadline", c.disk_deadline);
   c.scrub_interval = table.duration("pool.scrub_interval", c.scrub_interval);
+  c.retire_slow_after = table.duration("pool.retire_slow_after", c.retire_slow_after);
   c.write_buffer_bytes =
       table.size("engine.write_buffer", c.write_buffer_bytes, 4u << 20, 16ull << 30);
   c.direct_bytes_min = table.size("engine.direct_min", c.direct_bytes_min, 4u << 10, 1u << 20);

@@ -31,7 +31,8 @@ struct Config {
   std::uint8_t k = 8, m = 2;       // when the pool is made
   env::DiskEngine disk_engine = env::DiskEngine::kAuto;
   env::Duration disk_deadline = std::chrono::seconds(30);
-  env::Duration scrub_interval = std::chrono::hours(7 * 24);  // 0: none begins by itself
+  env::Duration scrub_interval = std::chrono::hours(7 * 24);   // 0: none begins by itself
+  env::Duration retire_slow_after = std::chrono::minutes(10);  // 0: none is retired by itself
 
   // [engine]
   std::uint64_t write_buffer_bytes = 64u << 20;

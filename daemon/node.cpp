@@ -44,6 +44,7 @@ store::EngineOptions engine_options(const Config& config, std::vector<std::strin
   options.pool.paths = std::move(disks);
   options.pool.disk.engine = config.disk_engine;
   options.pool.disk.deadline = config.disk_deadline;
+  options.pool.retire_slow_after = config.retire_slow_after;
   options.write_buffer_bytes = config.write_buffer_bytes;
   options.direct_bytes_min = static_cast<std::uint32_t>(config.direct_bytes_min);
   options.groups = config.groups;

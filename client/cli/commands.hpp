@@ -68,6 +68,10 @@ Result<> op_wait(Context& context, const std::string& id, const WaitFor& wait, i
 Result<> op_cancel(Context& context, const std::string& id);
 // `*exit` as op_wait: 1 when what was found could not be repaired.
 Result<> pool_scrub(Context& context, const std::string& node, const WaitFor& wait, int* exit);
+Result<> disk_retire(Context& context, const std::string& node, std::uint32_t slot,
+                     const WaitFor& wait, int* exit);
+Result<> disk_replace(Context& context, const std::string& node, std::uint32_t slot,
+                      const std::string& path, const WaitFor& wait, int* exit);
 // Until it has ended, over restarts of its node; nothing when the time was over first.
 Result<std::optional<v1::Operation>> follow(Context& context, const std::string& id,
                                             const WaitFor& wait);

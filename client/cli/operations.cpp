@@ -113,17 +113,50 @@ Result<> op_cancel(Context& context, const std::string& id) {
   return {};
 }
 
+namespace {
+
+Result<> begun(Context& context, const v1::Operation& operation, const WaitFor& wait, int* exit) {
+  if (!wait.wait) {
+    context.show(Json{
+        {"operation", operation.id()}, {"node", operation.node()}, {"state", operation.state()}});
+    return {};
+  }
+  if (!context.globals().json) std::fprintf(stderr, "operation %s\n", operation.id().c_str());
+  return op_wait(context, operation.id(), wait, exit);
+}
+
+}  // namespace
+
 Result<> pool_scrub(Context& context, const std::string& node, const WaitFor& wait, int* exit) {
   SQ_TRY(auto* admin, context.admin());
   v1::NodeName request;
   request.set_node(node);
-  SQ_TRY(const auto begun, admin->change(&Stub::StartScrub, request));
-  if (!wait.wait) {
-    context.show(Json{{"operation", begun.id()}, {"node", begun.node()}, {"state", begun.state()}});
-    return {};
-  }
-  if (!context.globals().json) std::fprintf(stderr, "operation %s\n", begun.id().c_str());
-  return op_wait(context, begun.id(), wait, exit);
+  SQ_TRY(const auto operation, admin->change(&Stub::StartScrub, request));
+  return begun(context, operation, wait, exit);
+}
+
+Result<> disk_retire(Context& context, const std::string& node, std::uint32_t slot,
+                     const WaitFor& wait, int* exit) {
+  SQ_TRY(auto* admin, context.admin());
+  v1::DiskRequest request;
+  request.set_node(node);
+  request.set_slot(slot);
+  SQ_TRY(const auto operation, admin->change(&Stub::RetireDisk, request));
+  return begun(context, operation, wait, exit);
+}
+
+Result<> disk_replace(Context& context, const std::string& node, std::uint32_t slot,
+                      const std::string& path, const WaitFor& wait, int* exit) {
+  SQ_TRY(auto* admin, context.admin());
+  v1::ReplaceDiskRequest request;
+  request.set_node(node);
+  request.set_slot(slot);
+  request.set_path(path);
+  SQ_TRY(const auto operation, admin->change(&Stub::ReplaceDisk, request));
+  if (!path.empty())
+    context.say("pool.disks in the node's configuration must name " + path +
+                " too, for the next start");
+  return begun(context, operation, wait, exit);
 }
 
 }  // namespace square::cli

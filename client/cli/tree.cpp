@@ -130,6 +130,12 @@ void CommandTree::timeout_option(CLI::App* command) {
       ->transform(kDuration);
 }
 
+void CommandTree::wait_options(CLI::App* command, const std::string& help) {
+  auto* wait = command->add_flag("--wait", wait_.wait, help);
+  timeout_option(command);
+  command->get_option("--timeout")->needs(wait);
+}
+
 void CommandTree::size_option(CLI::App* command, const std::string& flag, std::uint64_t& into,
                               const std::string& about, bool required) {
   command->add_option(flag, into, about)->transform(kSize)->required(required);
@@ -267,13 +273,24 @@ void CommandTree::add_disk() {
   watchable(ls);
   auto* fail = command(parent, "fail", "take a disk out now", "square disk fail n1 3",
                        plain([this](Context& c) { return disk_fail(c, node_, slot_); }));
+  auto* retire =
+      command(parent, "retire", "let a spare take the place of a disk that still works",
+              "square disk retire n1 3\nsquare disk retire n1 3 --wait --timeout 12h",
+              [this](Context& c, int* exit) { return disk_retire(c, node_, slot_, wait_, exit); });
+  auto* replace = command(
+      parent, "replace", "put a new disk, or a spare, in the place of one that works or not",
+      "square disk replace n1 3 /dev/disk/by-id/scsi-35000c500a1b2c3d4\n"
+      "square disk replace n1 3 --wait",
+      [this](Context& c, int* exit) { return disk_replace(c, node_, slot_, file_, wait_, exit); });
   auto* pull = command(parent, "ok-to-pull", "may this disk be pulled? exit 0 or 4",
                        "square disk ok-to-pull n1 3",
                        plain([this](Context& c) { return disk_ok_to_pull(c, node_, slot_); }));
-  for (auto* one : {fail, pull}) {
+  for (auto* one : {fail, retire, replace, pull}) {
     one->add_option("NODE", node_, "n1, n2...")->required();
     one->add_option("SLOT", slot_, "as disk ls shows it")->required();
   }
+  replace->add_option("NEWPATH", file_, "the new disk, on the node; without it a spare is taken");
+  for (auto* one : {retire, replace}) wait_options(one, "until it is done");
   auto* add = command(parent, "add", "a new disk, as a spare",
                       "square disk add n1 /dev/disk/by-id/scsi-35000c500a1b2c3d4",
                       plain([this](Context& c) { return disk_add(c, node_, file_); }));
@@ -299,10 +316,7 @@ void CommandTree::add_pool() {
       command(parent, "scrub", "read and verify every live strip, repair what is bad",
               "square pool scrub\nsquare pool scrub --wait --timeout 2h",
               [this](Context& c, int* exit) { return pool_scrub(c, node_, wait_, exit); });
-  auto* wait =
-      scrub->add_flag("--wait", wait_.wait, "until it is done; exit 0 when clean or repaired");
-  timeout_option(scrub);
-  scrub->get_option("--timeout")->needs(wait);
+  wait_options(scrub, "until it is done; exit 0 when clean or repaired");
   auto* checkpoint =
       command(parent, "checkpoint", "write the index into the pool now", "square pool checkpoint",
               plain([this](Context& c) { return pool_checkpoint(c, node_); }));

@@ -43,6 +43,8 @@ class CommandTree {
   void name_of(CLI::App* command);
   void node_option(CLI::App* command);
   void timeout_option(CLI::App* command);
+  // --wait, and the --timeout that needs it.
+  void wait_options(CLI::App* command, const std::string& help);
   void size_option(CLI::App* command, const std::string& flag, std::uint64_t& into,
                    const std::string& about, bool required);
 

@@ -51,6 +51,10 @@ class ControlService {
   virtual std::vector<pool::DiskStatus> disks() = 0;
   virtual Async<> fail_disk(Slot slot, std::string why) = 0;
   virtual Async<> add_disk(std::string path) = 0;
+  // Another disk takes the slot: the one at `path`, which is added as a spare first, or, where that
+  // is empty, any spare.
+  virtual Async<format::LongOperation> retire_disk(Slot slot) = 0;
+  virtual Async<format::LongOperation> replace_disk(Slot slot, std::string path) = 0;
   virtual Async<> wipe_disk(std::string path) = 0;
 
   // Long operations. Errors as access::Operations.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "access/replacement.hpp"
+
 namespace square::access {
 
 namespace wire = format::wire;
@@ -115,6 +117,18 @@ Async<> EngineControl::fail_disk(Slot slot, std::string why) {
 Async<> EngineControl::add_disk(std::string path) {
   SQ_CO_TRY(co_await engine_.pool().add_disk(std::move(path)));
   co_return {};
+}
+Async<format::LongOperation> EngineControl::retire_disk(Slot slot) {
+  co_return operations_.start_replacement(kRetire, slot, std::nullopt);
+}
+Async<format::LongOperation> EngineControl::replace_disk(Slot slot, std::string path) {
+  std::optional<DiskId> by;
+  if (!path.empty()) {
+    SQ_CO_TRY(by, co_await engine_.pool().add_disk(path));
+  }
+  auto begun = operations_.start_replacement(kReplace, slot, by);
+  if (begun.ok() || !by) co_return begun;
+  co_return std::move(begun).error().context(path + " is a spare now, and nothing else began");
 }
 Async<> EngineControl::wipe_disk(std::string path) {
   return pool::Pool::wipe_disk(env_, std::move(path));

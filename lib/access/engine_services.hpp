@@ -50,6 +50,8 @@ class EngineControl final : public ControlService {
   std::vector<pool::DiskStatus> disks() override;
   Async<> fail_disk(Slot slot, std::string why) override;
   Async<> add_disk(std::string path) override;
+  Async<format::LongOperation> retire_disk(Slot slot) override;
+  Async<format::LongOperation> replace_disk(Slot slot, std::string path) override;
   Async<> wipe_disk(std::string path) override;
   Result<format::LongOperation> start_scrub() override { return operations_.start_scrub(); }
   std::vector<format::LongOperation> operations() override { return operations_.list(); }

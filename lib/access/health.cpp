@@ -35,7 +35,7 @@ void judge_disk(const std::string& node, const pool::DiskStatus& disk,
   // One that is only set aside may have had a bad moment; that alone is no business of anybody's.
   if (disk.slow)
     out.push_back({"SQ-DISK-SLOW", "degraded", disk_name(disk) + " is slow" + because,
-                   "square disk fail " + node + " " + std::to_string(disk.slot.value), 0});
+                   "square disk retire " + node + " " + std::to_string(disk.slot.value), 0});
 }
 
 }  // namespace

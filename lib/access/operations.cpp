@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "access/replacement.hpp"
+
 namespace square::access {
 
 using format::LongOperation;
@@ -113,23 +115,35 @@ void Operations::open() {
   }
   table_ = OperationTable(std::move(*list));
   auto* scrub = table_.running(kScrub);
-  if (scrub == nullptr) return;
-  ++scrub->restarts;
-  const auto begun = begin_pass(*scrub);
-  if (begun.ok()) {
-    say(LogLevel::kInfo, scrub->id + " goes on after a restart of the node");
-  } else {
-    scrub->state = LongOperationState::kFailed;
-    scrub->ended_wall_ns = env_.loop.wall().ns;
-    scrub->message = "did not go on after a restart: " + begun.error().message;
-    say(LogLevel::kWarning, scrub->id + " " + scrub->message);
-  }
+  if (scrub != nullptr) go_on(scrub, [this](const auto& listed) { return begin_pass(listed); });
+  auto* replacement = running_replacement();
+  if (replacement != nullptr)
+    go_on(replacement,
+          [this](const auto& listed) { return begin_replacement(listed, std::nullopt); });
+}
+
+// After a restart of the node.
+void Operations::go_on(LongOperation* operation, const Begin& begin) {
+  ++operation->restarts;
   unsaved_ = true;
+  const auto begun = begin(*operation);
+  if (begun.ok())
+    return say(LogLevel::kInfo, operation->id + " goes on after a restart of the node");
+  operation->state = LongOperationState::kFailed;
+  operation->ended_wall_ns = env_.loop.wall().ns;
+  operation->message = "did not go on after a restart: " + begun.error().message;
+  say(LogLevel::kWarning, operation->id + " " + operation->message);
+}
+
+LongOperation* Operations::running_replacement() {
+  auto* retire = table_.running(kRetire);
+  return retire != nullptr ? retire : table_.running(kReplace);
 }
 
 Result<> Operations::begin_pass(const LongOperation& operation) {
   const auto pool = pool_.status();
   SQ_TRY(pool_.start_scrub(operation.cursor));
+  retirements_scrubbed_ = pool.retirement.pass.number;
   scrub_ = {operation, pool.corruptions_found, pool.corruptions_repaired};
   pass_ = pool_.status().scrub.number;
   return {};
@@ -141,12 +155,52 @@ Result<LongOperation> Operations::start_scrub() {
     return Error{Code::kBusy,
                  running->id + " is running; square op wait " + running->id + " follows it"};
   LongOperation operation;
-  operation.id = std::string(kScrub) + "-" + hex8(env_.random.draw<std::uint32_t>());
   operation.kind = kScrub;
+  return begin(std::move(operation), [this](const auto& listed) { return begin_pass(listed); });
+}
+
+Result<LongOperation> Operations::start_replacement(std::string_view kind, Slot slot,
+                                                    std::optional<DiskId> by) {
+  look();
+  if (const auto* running = running_replacement())
+    return Error{Code::kBusy,
+                 running->id + " is running; square op wait " + running->id + " follows it"};
+  const auto& geometry = pool_.geometry();
+  const auto disks = pool_.disks();
+  if (slot.value >= geometry.k + geometry.m)
+    return Error{Code::kNotFound, "slot " + std::to_string(slot.value) +
+                                      " is no member's; square disk ls shows them"};
+  const auto& disk = disks[slot.value];
+  const bool lives = disk.state == pool::DiskState::kMember;
+  if (kind == kRetire && !lives && disk.state != pool::DiskState::kRebuilding)
+    return Error{Code::kConflict, "slot " + std::to_string(slot.value) +
+                                      " has no live disk; square disk replace fills it"};
+  LongOperation operation;
+  operation.kind = kind;
+  operation.slot = slot;
+  operation.disk = disk.id;
+  return begin(std::move(operation),
+               [&](const auto& listed) { return begin_replacement(listed, by); });
+}
+
+Result<> Operations::begin_replacement(const LongOperation& operation, std::optional<DiskId> by) {
+  const auto disk = pool_.disks()[operation.slot.value];
+  if (disk.id != operation.disk) return {};  // after a restart: another has it already
+  if (disk.state == pool::DiskState::kMember || disk.state == pool::DiskState::kRebuilding)
+    return pool_.retire_disk(operation.slot, by);
+  // The pool fills an empty slot by itself.
+  const auto pool = pool_.status();
+  if (pool.spares_free > 0 || pool.rebuild.active) return {};
+  return Error{Code::kConflict, "slot " + std::to_string(operation.slot.value) +
+                                    " is empty and no spare is free; square disk add brings one"};
+}
+
+Result<LongOperation> Operations::begin(LongOperation operation, const Begin& begin) {
+  operation.id = operation.kind + "-" + hex8(env_.random.draw<std::uint32_t>());
   operation.began_wall_ns = env_.loop.wall().ns;
   table_.add(operation);
   auto begun = save();
-  if (begun.ok()) begun = begin_pass(operation);
+  if (begun.ok()) begun = begin(operation);
   if (begun.ok()) return operation;
   table_.forget(operation.id);
   unsaved_ = true;
@@ -155,13 +209,18 @@ Result<LongOperation> Operations::start_scrub() {
 
 void Operations::follow_schedule() {
   const auto now = env_.loop.now();
-  if (now < schedule_again_ || table_.running(kScrub) != nullptr) return;
-  if (!schedule_.due(table_.all(), env_.loop.wall().ns, now - opened_)) return;
+  if (now < schedule_again_ || table_.running(kScrub) != nullptr || !scrub_due()) return;
   schedule_again_ = now + kRetryPause;  // also when it cannot begin now
   if (const auto begun = start_scrub(); begun.ok())
     say(LogLevel::kInfo, begun->id + " begins by the schedule");
   else
     say(LogLevel::kWarning, "the scrub that is due does not begin: " + begun.error().message);
+}
+
+bool Operations::scrub_due() {
+  const auto retirement = pool_.status().retirement;
+  if (retirement.done && retirement.pass.number > retirements_scrubbed_) return true;
+  return schedule_.due(table_.all(), env_.loop.wall().ns, env_.loop.now() - opened_);
 }
 
 std::vector<LongOperation> Operations::list() {
@@ -180,31 +239,47 @@ Result<LongOperation> Operations::cancel(const std::string& id) {
   if (operation.state != LongOperationState::kRunning)
     return Error{Code::kConflict,
                  id + " has ended: " + std::string(format::operation_state_name(operation.state))};
-  auto* scrub = table_.running(kScrub);
-  pool_.cancel_scrub();
-  scrub->state = LongOperationState::kCancelled;
-  scrub->ended_wall_ns = env_.loop.wall().ns;
-  scrub->message = "by command";
-  operation = *scrub;
+  auto* running = table_.running(operation.kind);
+  if (operation.kind == kScrub)
+    pool_.cancel_scrub();
+  else
+    SQ_TRY(pool_.cancel_retirement());
+  running->state = LongOperationState::kCancelled;
+  running->ended_wall_ns = env_.loop.wall().ns;
+  running->message = "by command";
+  operation = *running;
   SQ_TRY(save());
   return operation;
 }
 
 void Operations::look() {
-  if (auto* scrub = table_.running(kScrub)) {
-    const auto pool = pool_.status();
-    const bool ours = pool.scrub.number == pass_;
-    if (ours) *scrub = scrub_now(scrub_, pool);
-    if (!ours || !pool.scrub.active) {
-      end_scrub(*scrub, ours && pool.scrub.complete, env_.loop.wall().ns);
-      unsaved_ = true;
-    } else if (env_.loop.now() - saved_ >= kSavePause) {
-      unsaved_ = true;
-    }
-  }
+  look_at_scrub();
+  look_at_replacement();
   if (!unsaved_ || env_.loop.now() < retry_at_) return;
   if (const auto saved = save(); !saved.ok())
     say(LogLevel::kWarning, "the list of operations: " + saved.error().message);
+}
+
+void Operations::look_at_scrub() {
+  auto* scrub = table_.running(kScrub);
+  if (scrub == nullptr) return;
+  const auto pool = pool_.status();
+  const bool ours = pool.scrub.number == pass_;
+  if (ours) *scrub = scrub_now(scrub_, pool);
+  if (!ours || !pool.scrub.active) {
+    end_scrub(*scrub, ours && pool.scrub.complete, env_.loop.wall().ns);
+    unsaved_ = true;
+  } else if (env_.loop.now() - saved_ >= kSavePause) {
+    unsaved_ = true;
+  }
+}
+
+void Operations::look_at_replacement() {
+  auto* running = running_replacement();
+  if (running == nullptr) return;
+  *running =
+      replacement_now(std::move(*running), pool_.status(), pool_.disks(), env_.loop.wall().ns);
+  unsaved_ = unsaved_ || running->state != LongOperationState::kRunning;
 }
 
 Result<> Operations::save() {

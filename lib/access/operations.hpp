@@ -1,8 +1,10 @@
 #pragma once
 // Long operations of a node: begun by a command, done by the daemon, followed by their id. The list
 // is in a file before an operation begins, so that one that was promised goes on after a restart.
-// Today there is one kind, the scrub. One loop.
+// One scrub runs at a time, and one replacement of a disk ("retire" or "replace"). One loop.
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,6 +79,11 @@ class Operations {
   void open();
   // Errors: kBusy (one runs), kIo and others of the file: then nothing began.
   Result<format::LongOperation> start_scrub();
+  // A spare (that one, if one is named) takes the slot of a disk that works; with kReplace also of
+  // one that does not. Errors: kBusy (one runs), kNotFound (no such slot), kConflict (no spare is
+  // free, or none is needed, and others of Pool::retire_disk), those of the file.
+  Result<format::LongOperation> start_replacement(std::string_view kind, Slot slot,
+                                                  std::optional<DiskId> by);
   std::vector<format::LongOperation> list();
   // Errors: kNotFound.
   Result<format::LongOperation> find(const std::string& id);
@@ -84,14 +91,24 @@ class Operations {
   Result<format::LongOperation> cancel(const std::string& id);
   // Notes what has ended, and now and then how far the others are. Every second or so.
   void look();
-  // Begins the scrub that is due, if any. Every second or so.
+  // Begins the scrub that is due, if any: by the time, or because a disk was retired, whose content
+  // was copied and not proven. Every second or so.
   void follow_schedule();
   bool scrub_overdue() const { return schedule_.overdue(table_.all(), env_.loop.wall().ns); }
   std::int64_t last_good_scrub_ns() const { return access::last_good_scrub_ns(table_.all()); }
 
  private:
   Result<> save();
+  // Listed and in the file before `begin` is called; listed no more when that fails.
+  using Begin = std::function<Result<>(const format::LongOperation&)>;
+  Result<format::LongOperation> begin(format::LongOperation operation, const Begin& begin);
   Result<> begin_pass(const format::LongOperation& operation);
+  Result<> begin_replacement(const format::LongOperation& operation, std::optional<DiskId> by);
+  void go_on(format::LongOperation* operation, const Begin& begin);
+  format::LongOperation* running_replacement();
+  void look_at_scrub();
+  void look_at_replacement();
+  bool scrub_due();
   void say(LogLevel level, const std::string& message) const;
 
   env::Env env_;
@@ -103,7 +120,8 @@ class Operations {
   OperationTable table_;
   ScrubBegin scrub_;
   std::uint64_t pass_ = 0;  // the pool's number of the pass that is the running operation's
-  bool unsaved_ = false;    // the file lacks something: written at the next look
+  std::uint64_t retirements_scrubbed_ = 0;  // up to this number of the pool's
+  bool unsaved_ = false;                    // the file lacks something: written at the next look
   env::BootTime saved_, retry_at_;
 };
 

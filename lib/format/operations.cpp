@@ -9,7 +9,7 @@ namespace square::format {
 namespace {
 
 constexpr std::string_view kMagic{"SQOPLST\0", 8};
-constexpr std::uint16_t kVersion = 1;
+constexpr std::uint16_t kVersion = 2, kVersionWithoutDisks = 1;
 constexpr std::size_t kTextBytesMax = 1024;
 
 void put_text(Writer& out, std::string_view text) {
@@ -34,9 +34,11 @@ void put(Writer& out, const LongOperation& o) {
        {o.done_bytes, o.total_bytes, o.corruptions_found, o.corruptions_repaired, o.stripes_lost})
     out.put(value);
   out.put(o.cursor);
+  out.put(o.slot);
+  out.put(o.disk);
 }
 
-LongOperation get_operation(Reader& in) {
+LongOperation get_operation(Reader& in, std::uint16_t version) {
   LongOperation o;
   o.id = get_text(in);
   o.kind = get_text(in);
@@ -51,6 +53,9 @@ LongOperation get_operation(Reader& in) {
                       &o.stripes_lost})
     in.get(*value);
   in.get(o.cursor);
+  if (version == kVersionWithoutDisks) return o;
+  in.get(o.slot);
+  in.get(o.disk);
   return o;
 }
 
@@ -83,13 +88,14 @@ Result<std::vector<LongOperation>> decode_operations(Bytes bytes) {
   Reader in(bytes);
   if (!std::ranges::equal(in.get_raw(kMagic.size()), as_bytes(kMagic))) return corrupt;
   const auto version = in.get<std::uint16_t>();
-  if (in.ok() && version != kVersion)
+  if (in.ok() && version != kVersion && version != kVersionWithoutDisks)
     return Error{Code::kUnsupported, "the list of operations has version " +
-                                         std::to_string(version) + "; this release knows 1"};
+                                         std::to_string(version) + "; this release knows 1 and 2"};
   const auto count = in.get<std::uint32_t>();
   if (count > kOperationsMax) in.fail();
   std::vector<LongOperation> operations;
-  for (std::uint32_t i = 0; i < count && in.ok(); ++i) operations.push_back(get_operation(in));
+  for (std::uint32_t i = 0; i < count && in.ok(); ++i)
+    operations.push_back(get_operation(in, version));
   const auto checked = bytes.first(in.position());
   const auto sum = in.get<std::uint64_t>();
   if (!in.finished() || sum != codec::checksum64(checked)) return corrupt;

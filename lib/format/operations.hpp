@@ -20,7 +20,7 @@ std::string_view operation_state_name(LongOperationState state);  // as in `squa
 
 struct LongOperation {
   std::string id;    // "scrub-1f03a9c2": never given twice
-  std::string kind;  // "scrub"
+  std::string kind;  // "scrub", "retire", "replace"
   LongOperationState state = LongOperationState::kRunning;
   std::string message;  // for people: why it failed, what was found
   std::int64_t began_wall_ns = 0, ended_wall_ns = 0;
@@ -28,13 +28,16 @@ struct LongOperation {
   std::uint64_t done_bytes = 0, total_bytes = 0;
   std::uint64_t corruptions_found = 0, corruptions_repaired = 0, stripes_lost = 0;
   SegmentId cursor;  // where it goes on after a restart
+  Slot slot;         // of one that is about a disk: where the disk is, or was, that leaves
+  DiskId disk;       // that disk
   bool operator==(const LongOperation&) const = default;
 };
 
 inline constexpr std::size_t kOperationsMax = 1024;
 
+// In the newest version.
 ByteVector encode_operations(const std::vector<LongOperation>& operations);
-// Errors: kCorrupt, kUnsupported (a newer version).
+// Of this version and the one before. Errors: kCorrupt, kUnsupported (a newer version).
 Result<std::vector<LongOperation>> decode_operations(Bytes bytes);
 
 }  // namespace square::format

@@ -128,6 +128,24 @@ Async<> add_disk(ControlService& s, const v1::AddDiskRequest& q, v1::Empty&) {
   co_return {};
 }
 
+Async<> retire_disk(ControlService& s, const v1::DiskRequest& q, v1::Operation& r) {
+  SQ_CO_TRY(check_node(s, q.node()));
+  if (q.slot() > 0xffff) co_return Error{Code::kNotFound, "no such slot"};
+  SQ_CO_TRY(const auto operation,
+            co_await s.retire_disk(Slot(static_cast<std::uint16_t>(q.slot()))));
+  fill(s.node().name, operation, r);
+  co_return {};
+}
+
+Async<> replace_disk(ControlService& s, const v1::ReplaceDiskRequest& q, v1::Operation& r) {
+  SQ_CO_TRY(check_node(s, q.node()));
+  if (q.slot() > 0xffff) co_return Error{Code::kNotFound, "no such slot"};
+  const Slot slot(static_cast<std::uint16_t>(q.slot()));
+  SQ_CO_TRY(const auto operation, co_await s.replace_disk(slot, q.path()));
+  fill(s.node().name, operation, r);
+  co_return {};
+}
+
 Async<> wipe_disk(ControlService& s, const v1::AddDiskRequest& q, v1::Empty&) {
   SQ_CO_TRY(check_node(s, q.node()));
   SQ_CO_TRY(co_await s.wipe_disk(q.path()));
@@ -286,6 +304,8 @@ class ControlServer::Impl final : public v1::Control::CallbackService {
   SQ_CONTROL_CALL(ListDisks, NodeName, DiskList, Action::kView, list_disks)
   SQ_CONTROL_CALL(FailDisk, DiskRequest, Empty, Action::kControl, fail_disk)
   SQ_CONTROL_CALL(AddDisk, AddDiskRequest, Empty, Action::kControl, add_disk)
+  SQ_CONTROL_CALL(RetireDisk, DiskRequest, Operation, Action::kControl, retire_disk)
+  SQ_CONTROL_CALL(ReplaceDisk, ReplaceDiskRequest, Operation, Action::kControl, replace_disk)
   SQ_CONTROL_CALL(OkToPullDisk, DiskRequest, Empty, Action::kView, ok_to_pull_disk)
   SQ_CONTROL_CALL(WipeDisk, AddDiskRequest, Empty, Action::kControl, wipe_disk)
   SQ_CONTROL_CALL(StartScrub, NodeName, Operation, Action::kControl, start_scrub)

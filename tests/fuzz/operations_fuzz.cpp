@@ -1,5 +1,5 @@
 // Any bytes as a list of operations, as they are and with the checksum made right. What decodes
-// encodes to the same bytes.
+// encodes to the same bytes, but for the version before, which is written no more.
 #include <algorithm>
 
 #include "codec/checksum.hpp"
@@ -11,7 +11,7 @@ namespace {
 
 void check(Bytes bytes) {
   const auto list = format::decode_operations(bytes);
-  if (list.ok())
+  if (list.ok() && bytes[8] != std::byte{1})
     SQ_CHECK(std::ranges::equal(format::encode_operations(*list), bytes), "encodes otherwise");
 }
 

@@ -76,6 +76,19 @@ class FakeControl final : public access::ControlService {
     co_return {};
   }
   Async<> add_disk(std::string) override { co_return {}; }
+  Async<format::LongOperation> retire_disk(Slot slot) override {
+    co_return replacement("retire", slot);
+  }
+  Async<format::LongOperation> replace_disk(Slot slot, std::string) override {
+    co_return replacement("replace", slot);
+  }
+  static format::LongOperation replacement(const std::string& kind, Slot slot) {
+    format::LongOperation operation;
+    operation.id = kind + "-1";
+    operation.kind = kind;
+    operation.slot = slot;
+    return operation;
+  }
   Async<> wipe_disk(std::string) override { co_return {}; }
   Result<format::LongOperation> start_scrub() override {
     if (!scrubs.empty()) return Error{Code::kBusy, "one runs"};

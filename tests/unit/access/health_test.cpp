@@ -57,7 +57,7 @@ TEST_CASE("a slow member degrades the pool, one that is set aside for a moment d
   slow.slow = true;
   const auto checks = judge("n1", pool_with(10), {slow});
   CHECK(codes(checks) == std::vector<std::string>{"SQ-DISK-SLOW"});
-  CHECK(checks.at(0).action == "square disk fail n1 3");
+  CHECK(checks.at(0).action == "square disk retire n1 3");
 }
 
 TEST_CASE("each disk that is not well is named, with a command that can be pasted") {

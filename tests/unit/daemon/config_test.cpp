@@ -72,6 +72,7 @@ parity_disks = 1
 disk_engine = "threads"
 disk_deadline = "5 s"
 scrub_interval = "30 d"
+retire_slow_after = "1 h"
 [listen]
 data = "10.0.0.1:1"
 control = "10.0.0.1:2"
@@ -95,6 +96,7 @@ level = "debug"
   CHECK(config->disk_engine == env::DiskEngine::kThreads);
   CHECK(config->disk_deadline == std::chrono::seconds(5));
   CHECK(config->scrub_interval == std::chrono::hours(30 * 24));
+  CHECK(config->retire_slow_after == std::chrono::hours(1));
   CHECK(config->control == "10.0.0.1:2");
   CHECK(config->write_buffer_bytes == 128u << 20);
   CHECK(config->direct_bytes_min == 512u << 10);

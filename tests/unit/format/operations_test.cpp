@@ -25,7 +25,12 @@ std::vector<LongOperation> sample() {
   failed.message = "1 stripes are lost";
   failed.ended_wall_ns = running.began_wall_ns + 5;
   failed.stripes_lost = 1;
-  return {running, failed};
+  LongOperation retire;
+  retire.id = "retire-00000002";
+  retire.kind = "retire";
+  retire.slot = Slot(3);
+  retire.disk.uuid.bytes.fill(0xd3);
+  return {running, failed, retire};
 }
 
 }  // namespace
@@ -34,6 +39,12 @@ TEST_CASE("golden: a list of operations") {
   const auto bytes = encode_operations(sample());
   CHECK(test::hex_lines(bytes) == test::golden_hex("operations", bytes));
   CHECK(*decode_operations(test::golden_bytes("operations")) == sample());
+}
+
+TEST_CASE("golden: a list of operations of the version before") {
+  auto without_disks = sample();
+  without_disks.pop_back();
+  CHECK(*decode_operations(test::golden_bytes("operations_v1")) == without_disks);
 }
 
 TEST_CASE("a list of operations that was cut, changed or grew is corrupt") {
@@ -52,7 +63,7 @@ TEST_CASE("a list of operations that was cut, changed or grew is corrupt") {
 
 TEST_CASE("a list of operations of a newer version is refused") {
   auto bytes = encode_operations({});
-  bytes[8] = std::byte{2};
+  bytes[8] = std::byte{3};
   CHECK(decode_operations(bytes).code() == Code::kUnsupported);
 }
 
