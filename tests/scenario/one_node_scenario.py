@@ -17,7 +17,7 @@ import threading
 import time
 import urllib.request
 
-from cell import run_scenario
+from cell import run_scenario, wait_until
 
 BLOCK = 4096
 WRITERS = 4
@@ -191,6 +191,35 @@ def long_operation(cell):
     assert "unknown" not in str(cell.json("op", "show", waiting))
 
 
+def retire(cell):
+    """A disk's place is taken under writes, over a kill of the node; then by a disk that is named."""
+    old = cell.json("disk", "ls")[2]
+    cell.run("volume", "create", "moving", "--size", "64MiB")
+    writer = subprocess.Popen(cell.load("run", "--writers", "4", volume="moving"),
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: os.path.exists(cell.writes) and cell.acknowledged() > 50, "nobody writes")
+    begun = cell.json("disk", "retire", "n1", "2")
+    assert list(begun) == ["operation", "node", "state"]
+    cell.kill()
+    cell.start()
+    ended = cell.json("op", "wait", begun["operation"], "--timeout", "2min")
+    assert ended["state"] == "done", ended
+    writer.terminate()
+    writer.wait(timeout=60)
+    assert cell.verify("moving")
+    assert cell.json("disk", "ls")[2]["uuid"] != old["uuid"]
+    if any(disk["path"] == old["path"] for disk in cell.json("disk", "ls")):
+        cell.run("--yes", "disk", "wipe", "n1", old["path"])  # the kill came before that
+    let_go = cell.json("disk", "ls")[5]["path"]
+    ended = cell.json("disk", "replace", "n1", "5", old["path"], "--wait")
+    assert ended["state"] == "done" and old["path"] in ended["message"], ended
+    assert cell.disk(old["path"])["slot"] == 5
+    cell.run("disk", "add", "n1", let_go)  # blank: it may be a spare again
+    assert cell.json("pool", "scrub", "--wait")["state"] == "done"
+    assert cell.verify("moving")
+    cell.refused("disk", "retire", "n1", "99", expect=3, code="not_found")
+
+
 def watch(cell):
     """One document a line, again and again, also over a restart of the node."""
     watching = subprocess.Popen([os.path.join(cell.bin, "square"), "--json", "--config", cell.config,
@@ -258,6 +287,7 @@ def scenario(cell, rounds):
     bad_input(cell)
     every_command(cell, folder)
     long_operation(cell)
+    retire(cell)
     watch(cell)
     check_secrets(cell, secrets)
 
