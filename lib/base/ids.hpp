@@ -58,6 +58,7 @@ using CellId = UuidId<struct CellTag>;
 using NodeId = UuidId<struct NodeTag>;
 using PoolId = UuidId<struct PoolTag>;
 using DiskId = UuidId<struct DiskTag>;
+using CoordinatorId = UuidId<struct CoordinatorTag>;
 
 // One serving term of one process. Numbers only grow; the random id tells apart two terms that were
 // given the same number by mistake (which is refused and reported, never merged).
