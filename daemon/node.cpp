@@ -158,7 +158,7 @@ class NodeProcess {
     control_service_ = std::make_unique<access::EngineControl>(env(), *engine_, std::move(view),
                                                                config_.state_dir + "/operations",
                                                                log_, config_.scrub_interval);
-    rpc::ControlServerOptions control{config_.control, config_.cell.to_string()};
+    rpc::ServerOptions control{config_.control, config_.cell.to_string()};
     control_ =
         std::make_unique<rpc::ControlServer>(loop_, *control_service_, std::move(control), log_);
     rpc::route_grpc_log(log_);
@@ -244,7 +244,7 @@ class NodeProcess {
     return {{"square_data_connections_max", d(config_.connections_max)},
             {"square_data_inflight_max_bytes", d(config_.inflight_bytes_max)},
             {"square_control_calls", d(control_->calls())},
-            {"square_control_calls_max", d(rpc::ControlServerOptions().calls_max)}};
+            {"square_control_calls_max", d(rpc::ServerOptions().calls_max)}};
   }
 
   std::string metrics() {

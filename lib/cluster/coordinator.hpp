@@ -36,9 +36,9 @@ class Coordinator {
   virtual Async<CoordinatorAnswer> compare_and_swap(std::uint64_t expected,
                                                     format::GroupRecord wanted) = 0;
 
-  // Resumes when the state has a revision above `known`, or after `at_most`, or for no reason: a
-  // hint to look. Errors: kUnavailable.
-  virtual Async<> wait_for_change(std::uint64_t known, env::Duration at_most) = 0;
+  // Resumes when the state has a revision above `known`, or after `at_most`, or for no reason. True
+  // when it knows of such a revision; either way only a hint to look. Errors: kUnavailable.
+  virtual Async<bool> wait_for_change(std::uint64_t known, env::Duration at_most) = 0;
 
   // Every group's record, by id. Errors: kUnavailable, kTimeout.
   virtual Async<std::vector<format::GroupRecord>> list() = 0;

@@ -19,20 +19,23 @@ Result<> EmbeddedCoordinator::create(env::Files& files, env::Random& random,
   return files.write_atomic(file, format::encode_coordinator_state(state));
 }
 
-Result<std::unique_ptr<EmbeddedCoordinator>> EmbeddedCoordinator::open(env::Env env,
+Result<std::unique_ptr<EmbeddedCoordinator>> EmbeddedCoordinator::open(env::Loop& loop,
+                                                                       env::Files& files,
                                                                        std::string file) {
-  SQ_TRY(const auto bytes, env.files.read(file, format::kCoordinatorStateBytesMax));
+  SQ_TRY(const auto bytes, files.read(file, format::kCoordinatorStateBytesMax));
   auto state = format::decode_coordinator_state(bytes);
   if (!state.ok()) return std::move(state).error().context(file);
   return std::unique_ptr<EmbeddedCoordinator>(
-      new EmbeddedCoordinator(env, std::move(file), std::move(state).value()));
+      new EmbeddedCoordinator(loop, files, std::move(file), std::move(state).value()));
 }
 
-EmbeddedCoordinator::EmbeddedCoordinator(env::Env env, std::string file, CoordinatorState state)
-    : env_(env),
+EmbeddedCoordinator::EmbeddedCoordinator(env::Loop& loop, env::Files& files, std::string file,
+                                         CoordinatorState state)
+    : loop_(loop),
+      files_(files),
       file_(std::move(file)),
       state_(std::move(state)),
-      changed_(std::make_shared<env::Event>(env.loop)) {}
+      changed_(std::make_shared<env::Event>(loop)) {}
 
 Result<> EmbeddedCoordinator::alive() const {
   if (broken_) return Error(*broken_).context("the coordinator must be started again");
@@ -73,7 +76,7 @@ Async<CoordinatorAnswer> EmbeddedCoordinator::compare_and_swap(std::uint64_t exp
   else
     *at = wanted;
   if (!SQ_PLANTED("swap_not_durable")) {
-    const auto written = env_.files.write_atomic(file_, format::encode_coordinator_state(next));
+    const auto written = files_.write_atomic(file_, format::encode_coordinator_state(next));
     if (!written.ok()) {
       SQ_PROBE("the coordinator could not write its state");
       broken_ = written.error();
@@ -88,15 +91,15 @@ Async<CoordinatorAnswer> EmbeddedCoordinator::compare_and_swap(std::uint64_t exp
   co_return done;
 }
 
-Async<> EmbeddedCoordinator::wait_for_change(std::uint64_t known, env::Duration at_most) {
+Async<bool> EmbeddedCoordinator::wait_for_change(std::uint64_t known, env::Duration at_most) {
   SQ_CO_TRY(alive());
-  if (state_.revision > known) co_return Result<>();
+  if (state_.revision > known) co_return true;
   const auto changed = changed_;
-  const auto timer =
-      env_.loop.add_timer(env_.loop.now() + at_most, [changed] { changed->pulse(); });
+  const auto timer = loop_.add_timer(loop_.now() + at_most, [changed] { changed->pulse(); });
   co_await changed->wait();
-  env_.loop.cancel_timer(timer);
-  co_return alive();
+  loop_.cancel_timer(timer);
+  SQ_CO_TRY(alive());
+  co_return state_.revision > known;
 }
 
 Async<std::vector<GroupRecord>> EmbeddedCoordinator::list() {

@@ -18,24 +18,27 @@ class EmbeddedCoordinator final : public Coordinator {
   static Result<> create(env::Files& files, env::Random& random, const std::string& file);
   // Errors: kNotFound (create() was never called here, or the file is gone: then a new one would be
   // another coordinator, which the nodes refuse), kCorrupt, kUnsupported, those of the file.
-  static Result<std::unique_ptr<EmbeddedCoordinator>> open(env::Env env, std::string file);
+  static Result<std::unique_ptr<EmbeddedCoordinator>> open(env::Loop& loop, env::Files& files,
+                                                           std::string file);
 
   Async<CoordinatorAnswer> read(GroupId group) override;
   // A change that could not be made durable leaves it unknown what a restart finds: from then on
   // every call gives kUnavailable until it is opened again.
   Async<CoordinatorAnswer> compare_and_swap(std::uint64_t expected,
                                             format::GroupRecord wanted) override;
-  Async<> wait_for_change(std::uint64_t known, env::Duration at_most) override;
+  Async<bool> wait_for_change(std::uint64_t known, env::Duration at_most) override;
   Async<std::vector<format::GroupRecord>> list() override;
 
   const format::CoordinatorState& state() const { return state_; }
 
  private:
-  EmbeddedCoordinator(env::Env env, std::string file, format::CoordinatorState state);
+  EmbeddedCoordinator(env::Loop& loop, env::Files& files, std::string file,
+                      format::CoordinatorState state);
   CoordinatorAnswer answer(GroupId group) const;
   Result<> alive() const;
 
-  env::Env env_;
+  env::Loop& loop_;
+  env::Files& files_;
   std::string file_;
   format::CoordinatorState state_;
   std::optional<Error> broken_;

@@ -1,18 +1,8 @@
 #include "rpc/control_server.hpp"
 
-#include <grpc/grpc.h>
-#include <grpcpp/resource_quota.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
-
-#include <atomic>
-
 #include <square/v1/control.grpc.pb.h>
 #include "access/health.hpp"
-#include "access/identity.hpp"
-#include "env/sync.hpp"
 #include "rpc/convert.hpp"
-#include "rpc/status.hpp"
 
 namespace square::rpc {
 
@@ -23,20 +13,7 @@ using access::ControlService;
 using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
 
-constexpr int kMessageBytesMax = 4 << 20;
-constexpr int kMetadataBytesMax = 16 << 10;
-constexpr int kStreamsMax = 64;
 constexpr std::size_t kLostRangesMax = 1000;  // named in an answer; their number is always told
-
-env::PeerIdentity identity_of(const CallbackServerContext& context) {
-  const auto auth = context.auth_context();
-  if (!auth) return {};
-  for (const auto& name : auth->FindPropertyValues("peer_uri")) {
-    auto who = access::parse_identity({name.data(), name.size()});
-    if (who.ok()) return std::move(who).value();
-  }
-  return {};
-}
 
 // ---- what each call does, on the loop. Request and reply live until the call is finished.
 
@@ -240,55 +217,19 @@ Async<> counters(ControlService& s, const v1::NodeName& q, v1::CounterList& r) {
 
 }  // namespace
 
-// Shared by the calls in flight; scope and service are touched on the loop only.
 class ControlServer::Impl final : public v1::Control::CallbackService {
  public:
-  Impl(env::Loop& loop, ControlService& service, ControlServerOptions options, LogSink log)
-      : loop_(loop),
-        service_(service),
-        options_(std::move(options)),
-        log_(std::move(log)),
-        scope_(loop) {}
+  Impl(env::Loop& loop, ControlService& service, ServerOptions options, LogSink log)
+      : calls(loop, std::move(options), std::move(log)), service_(service) {}
 
-  Result<> start(std::shared_ptr<grpc::ServerCredentials> credentials) {
-    grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort(options_.address, std::move(credentials), &port);
-    builder.SetMaxReceiveMessageSize(kMessageBytesMax);
-    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsMax);
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    grpc::ResourceQuota quota("control");
-    quota.Resize(64u << 20).SetMaxThreads(16);
-    builder.SetResourceQuota(quota);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-    if (!server_ || port == 0)
-      return Error{Code::kBusy, "the control plane cannot listen on " + options_.address +
-                                    ": the port is taken, or the certificates cannot be used"};
-    address_ = options_.address.substr(0, options_.address.rfind(':') + 1) + std::to_string(port);
-    return {};
-  }
-
-  Task<void> stop() {
-    if (!server_) co_return;
-    auto* server = server_.get();
-    co_await env::offload(loop_, [server] {
-      server->Shutdown(gpr_time_from_seconds(5, GPR_TIMESPAN));
-      return true;
-    });
-    co_await scope_.join();
-    server_.reset();
-  }
-
-  const std::string& address() const { return address_; }
-  std::size_t calls() const { return calls_; }
+  LoopCalls calls;
 
   // One line per call: its rights, and what does it.
-#define SQ_CONTROL_CALL(Name, Request, Reply, action, function)                           \
-  ServerUnaryReactor* Name(CallbackServerContext* context, const v1::Request* request,    \
-                           v1::Reply* reply) override {                                   \
-    return run<v1::Request, v1::Reply>(#Name, context, request, reply, action, function); \
+#define SQ_CONTROL_CALL(Name, Request, Reply, action, function)                        \
+  ServerUnaryReactor* Name(CallbackServerContext* context, const v1::Request* request, \
+                           v1::Reply* reply) override {                                \
+    return calls.run(#Name, context, action,                                           \
+                     [=, this] { return function(service_, *request, *reply); });      \
   }
   SQ_CONTROL_CALL(CreateVolume, CreateVolumeRequest, Volume, Action::kControl, create_volume)
   SQ_CONTROL_CALL(ListVolumes, ListVolumesRequest, VolumeList, Action::kView, list_volumes)
@@ -322,64 +263,18 @@ class ControlServer::Impl final : public v1::Control::CallbackService {
 #undef SQ_CONTROL_CALL
 
  private:
-  template <class Request, class Reply>
-  using Function = Async<> (*)(ControlService&, const Request&, Reply&);
-
-  template <class Request, class Reply>
-  ServerUnaryReactor* run(const char* name, CallbackServerContext* context, const Request* request,
-                          Reply* reply, Action action, Function<Request, Reply> function) {
-    auto* reactor = context->DefaultReactor();
-    const auto who = identity_of(*context);
-    const auto permitted = access::permit(options_.cell, who, action);
-    if (!permitted.ok()) {
-      reactor->Finish(to_status(permitted.error()));
-      return reactor;
-    }
-    if (calls_.fetch_add(1) >= options_.calls_max) {
-      calls_.fetch_sub(1);
-      reactor->Finish(to_status({Code::kBusy, "too many control calls at once"}));
-      return reactor;
-    }
-    loop_.post_from_any_thread(
-        [this, name, who, action, reactor, context, request, reply, function] {
-          if (action == Action::kControl && log_)
-            log_(LogLevel::kInfo, who.subject + " calls " + name);
-          if (context->IsCancelled()) return finish(reactor, Error{Code::kCancelled, "too late"});
-          scope_.spawn(serve<Request, Reply>(reactor, request, reply, function));
-        });
-    return reactor;
-  }
-
-  template <class Request, class Reply>
-  Task<void> serve(ServerUnaryReactor* reactor, const Request* request, Reply* reply,
-                   Function<Request, Reply> function) {
-    finish(reactor, co_await function(service_, *request, *reply));
-  }
-
-  void finish(ServerUnaryReactor* reactor, const Result<>& result) {
-    calls_.fetch_sub(1);
-    reactor->Finish(result.ok() ? grpc::Status::OK : to_status(result.error()));
-  }
-
-  env::Loop& loop_;
   ControlService& service_;
-  ControlServerOptions options_;
-  LogSink log_;
-  std::atomic<std::size_t> calls_{0};
-  std::string address_;
-  env::Scope scope_;
-  std::unique_ptr<grpc::Server> server_;
 };
 
 ControlServer::ControlServer(env::Loop& loop, access::ControlService& service,
-                             ControlServerOptions options, LogSink log)
+                             ServerOptions options, LogSink log)
     : impl_(std::make_unique<Impl>(loop, service, std::move(options), std::move(log))) {}
 ControlServer::~ControlServer() = default;
 Result<> ControlServer::start(std::shared_ptr<grpc::ServerCredentials> credentials) {
-  return impl_->start(std::move(credentials));
+  return impl_->calls.listen(*impl_, std::move(credentials));
 }
-const std::string& ControlServer::address() const { return impl_->address(); }
-std::size_t ControlServer::calls() const { return impl_->calls(); }
-Task<void> ControlServer::stop() { return impl_->stop(); }
+const std::string& ControlServer::address() const { return impl_->calls.address(); }
+std::size_t ControlServer::calls() const { return impl_->calls.calls(); }
+Task<void> ControlServer::stop() { return impl_->calls.stop(); }
 
 }  // namespace square::rpc

@@ -1,27 +1,14 @@
 #pragma once
-// The control plane: small handlers on gRPC's threads that hop to the loop, where everything is
-// done, and answer from there.
-
-#include <grpcpp/security/server_credentials.h>
-
-#include <memory>
-#include <string>
+// The control plane of a node that stores data.
 
 #include "access/control_service.hpp"
-#include "base/log.hpp"
-#include "env/loop.hpp"
+#include "rpc/loop_calls.hpp"
 
 namespace square::rpc {
 
-struct ControlServerOptions {
-  std::string address{};  // "host:port"; port 0 is chosen
-  std::string cell{};     // whose certificates are taken; empty: no check (tests without TLS)
-  std::size_t calls_max = 256;
-};
-
 class ControlServer {
  public:
-  ControlServer(env::Loop& loop, access::ControlService& service, ControlServerOptions options,
+  ControlServer(env::Loop& loop, access::ControlService& service, ServerOptions options,
                 LogSink log);
   ~ControlServer();
   // Errors: kBusy (the port is taken, or the credentials are unusable).

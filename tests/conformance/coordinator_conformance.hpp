@@ -175,8 +175,8 @@ void check_whoever_waits_is_told_of_a_change(Fixture& fixture) {
     auto& coordinator = fixture.coordinator();
     cluster::CoordinatorAnswer answer;
     co_await detail::swap_into(coordinator, 0, group_record(1, 1), answer);
-    CHECK((co_await coordinator.wait_for_change(answer.revision - 1, 1h)).ok());  // changed already
-    CHECK((co_await coordinator.wait_for_change(answer.revision, 10ms)).ok());    // never
+    CHECK(*co_await coordinator.wait_for_change(answer.revision - 1, 1h));      // changed already
+    CHECK_FALSE(*co_await coordinator.wait_for_change(answer.revision, 10ms));  // never
 
     env::Scope scope(fixture.loop());
     bool noted = false;

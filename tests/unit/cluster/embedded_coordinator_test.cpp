@@ -21,7 +21,7 @@ struct Fixture {
     open();
   }
   void open() {
-    auto opened = EmbeddedCoordinator::open(node.env(), kFile);
+    auto opened = EmbeddedCoordinator::open(node.loop(), node.files(), kFile);
     REQUIRE(opened.ok());
     embedded = std::move(opened).value();
   }
@@ -103,9 +103,10 @@ TEST_CASE("a coordinator's state is made once, and never anew because it is gone
   Fixture t;
   CHECK(EmbeddedCoordinator::create(t.node.files(), t.node.random(), kFile).code() ==
         Code::kExists);
-  CHECK(EmbeddedCoordinator::open(t.node.env(), "/state/other").code() == Code::kNotFound);
+  CHECK(EmbeddedCoordinator::open(t.node.loop(), t.node.files(), "/state/other").code() ==
+        Code::kNotFound);
   REQUIRE(t.node.files().write_atomic("/state/other", as_bytes("nonsense")).ok());
-  const auto damaged = EmbeddedCoordinator::open(t.node.env(), "/state/other");
+  const auto damaged = EmbeddedCoordinator::open(t.node.loop(), t.node.files(), "/state/other");
   CHECK(damaged.code() == Code::kCorrupt);
   CHECK(damaged.error().message.find("/state/other") != std::string::npos);
 }

@@ -32,7 +32,7 @@ struct Bench {
     REQUIRE(env::write_certificate_pair(files, folder + "/ca", authority).ok());
     issue("node", kCell, "node/n1");
     server = std::make_unique<rpc::ControlServer>(
-        loop, service, rpc::ControlServerOptions{"127.0.0.1:0", kCell}, nullptr);
+        loop, service, rpc::ServerOptions{"127.0.0.1:0", kCell}, nullptr);
     REQUIRE(server->start(rpc::server_credentials(tls("node"))).ok());
     thread = std::thread([this] { loop.run(); });
   }
