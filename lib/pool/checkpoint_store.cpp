@@ -223,6 +223,8 @@ Async<> CheckpointStore::write(Checkpoint checkpoint, Pool::ReadFile read) {
     SQ_CO_TRY(check_members());
     co_return labelled;
   }
+  // What was written in vain is named by nothing, and the next attempt writes all of it again.
+  if (!kept.ok()) free_unnamed();
   if (!kept.ok()) co_return std::move(kept).error().context("write checkpoint");
   free_unnamed();
   segments_->checkpoint_done(begun);

@@ -211,3 +211,18 @@ TEST_CASE("a crash at any I/O of a checkpoint leaves the newest complete one to 
     CHECK(call > 40);
   }
 }
+
+TEST_CASE("a checkpoint that finds no room gives back what it took") {
+  Cluster t(Shape{2, 1, 0, 16u << 20});
+  t.ready();
+  REQUIRE(t.checkpoint(1, {1}).ok());
+  while (t.store({t.pool->stripe_bytes_max()}).ok()) {
+  }
+  const auto free = t.pool->status().segments_free;
+  REQUIRE(free > 0);
+  for (std::uint64_t n = 2; n < 5; ++n)
+    CHECK(t.checkpoint(n, {n}, 64u << 20).code() == Code::kNoSpace);
+  t.world.run_for(std::chrono::seconds(1));
+  CHECK(t.pool->status().segments_free + 1 >= free);  // one stays open
+  CHECK(t.checkpoint(5, {5}).ok());
+}
