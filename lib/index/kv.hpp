@@ -4,6 +4,8 @@
 // all families of the same moment, or nothing; never a mixture. Two implementations pass one suite
 // (tests/unit/index/kv_test.cpp): RocksDB, WAL off; and an ordered map for the simulation.
 //
+// Errors: kIo and kCorrupt as a rule, never kNoSpace or kUnavailable, which are the pool's.
+//
 // Calls are synchronous: a lookup that is in memory takes microseconds. One writer at a time.
 
 #include <array>

@@ -29,12 +29,12 @@ namespace {
 
 using Shared = RocksKvFactory::Shared;
 
-// The one door for RocksDB's errors.
+// The one door for RocksDB's errors. A full file system is an I/O error here: kNoSpace is the
+// pool's, which cleaning brings room to.
 Error to_error(const rocksdb::Status& status, std::string_view what) {
   auto code = Code::kIo;
   if (status.IsNotFound() || status.IsPathNotFound()) code = Code::kNotFound;
   if (status.IsCorruption()) code = Code::kCorrupt;
-  if (status.IsNoSpace()) code = Code::kNoSpace;
   if (status.IsNotSupported()) code = Code::kUnsupported;
   if (status.IsBusy() || status.IsTryAgain()) code = Code::kBusy;
   return Error{code, std::string(what) + ": " + status.ToString()};

@@ -93,8 +93,13 @@ Task<void> Engine::Impl::background() {
         !more.ok() && (more.code() == Code::kNoSpace || more.code() == Code::kUnavailable);
     const bool failed = !more.ok() && !waits;
     failed_rounds = failed ? failed_rounds + 1 : 0;
-    if (failed && !stopping_ && (more.code() != Code::kIo || failed_rounds > kFailedRoundsMax)) {
+    // Also while it stops: requests under way must not wait for what does not come.
+    if (failed && (more.code() != Code::kIo || failed_rounds > kFailedRoundsMax)) {
       core_.fail(more.error());
+      break;
+    }
+    if (core_.lane->halted()) {
+      core_.fail({Code::kUnavailable, "no disk takes the journal"});
       break;
     }
     if (failed || (more.ok() && *more)) {
@@ -201,7 +206,6 @@ Async<> Engine::Impl::checkpoint_locked() {
   SQ_CO_TRY(co_await reclaim());
   const auto changes = changes_so_far();
 
-  auto covered = core_.ledger.begin_checkpoint();
   format::CheckpointHeader header;
   header.epoch = epoch_;
   // The index holds all below the tail; it says so itself, so that the local copy of this very
@@ -210,6 +214,9 @@ Async<> Engine::Impl::checkpoint_locked() {
   const auto tail = header.tail.position;
   const format::CheckpointId id{epoch_.number, next_checkpoint_++};
   SQ_CO_TRY(core_.index->set_checkpoint(id, 0, header.tail));
+  // Nothing may leave from here on without giving them back, or the tail passes what no checkpoint
+  // holds.
+  auto covered = core_.ledger.begin_checkpoint();
   auto export_files = [index = core_.index.get()] {
     return std::make_optional(index->kv().export_files());
   };

@@ -68,6 +68,30 @@ TEST_CASE("an engine whose journal has no disk left says so, and nobody waits fo
   rig.stop();
 }
 
+TEST_CASE("an engine whose disks all fail while writers wait for the buffer ends, and they do") {
+  EngineRig rig;
+  rig.start();
+  const auto volume = rig.create("v", 64u << 20).id;
+  constexpr std::uint32_t kPart = 128u << 10;
+  must(rig.run(rig.write(volume, 60u << 20, blocks_of(9))));
+  Crowd writers(rig);
+  for (std::uint64_t i = 0; i < 100; ++i)
+    writers.add(rig.write(volume, i * kPart, bytes_of(1, kPart)));
+  // What the journal has is committed, and the rest waits for a destage, which finds no disk.
+  rig.world.run_until([&] { return rig.engine->stats().write_buffer_waiting > 10; }, 10s);
+  for (const auto& path : rig.options.pool.paths) rig.process.disks().at(path).set_vanished(true);
+  const auto stopped = [&]() -> Task<void> { co_await rig.engine->stop(); };
+  Crowd stop(rig);
+  const auto note = [&]() -> Async<> {
+    co_await stopped();
+    co_return {};
+  };
+  stop.add(note());
+  REQUIRE(stop.all_end());
+  REQUIRE(writers.all_end());
+  CHECK(writers.count(Code::kUnavailable) > 0);
+}
+
 TEST_CASE("segments that restarts closed early are emptied before writers are refused") {
   EngineRig rig;
   rig.start();
