@@ -92,8 +92,7 @@ Result<bool> Engine::Impl::choose_damaged() {
 Result<bool> Engine::Impl::choose_victim() {
   SQ_TRY(const bool damaged, choose_damaged());
   if (damaged || (segments_short() == 0 && core_.room.waiting() == 0)) return damaged;
-  SQ_TRY(auto uses, core_.index->segment_uses());
-  count_unfilled(uses, core_.pool->room().segment_bytes);
+  SQ_TRY(const auto uses, core_.index->segment_uses());
   const auto best = victims(uses, [this](const index::SegmentUse& use) { return may_clean(use); });
   bool more = false;
   std::size_t looks = 0;

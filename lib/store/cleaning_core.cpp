@@ -62,11 +62,6 @@ std::vector<index::SegmentUse> victims(std::span<const index::SegmentUse> uses,
   return sorted;
 }
 
-void count_unfilled(std::span<index::SegmentUse> uses, std::uint64_t segment_bytes) {
-  for (auto& use : uses)
-    if (use.total_bytes < segment_bytes / 2) use.total_bytes = segment_bytes;
-}
-
 Remedy remedy(const SegmentYield& segment, bool trim_possible) {
   const auto dead = segment.total_bytes - std::min(segment.total_bytes, segment.kept_bytes);
   const auto hidden = segment.kept_content - std::min(segment.kept_content, segment.shown_content);

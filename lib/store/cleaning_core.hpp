@@ -31,11 +31,6 @@ std::vector<index::SegmentUse> victims(std::span<const index::SegmentUse> uses,
 // a part of it, so moving gives back only what nobody shows at all; to get at the rest of it, the
 // visible parts of extents are sealed anew.
 enum class Remedy : std::uint8_t { kNone, kMove, kTrim };
-// A segment that was closed early (a restart, a lost member) takes a whole one's place, and what it
-// lacks is as good as dead. One that is filled as far as packing goes stays what it is: moving it
-// would gain nothing.
-void count_unfilled(std::span<index::SegmentUse> uses, std::uint64_t segment_bytes);
-
 struct SegmentYield {
   std::uint64_t total_bytes = 0;    // stored ever
   std::uint64_t kept_bytes = 0;     // stored, of extents that something shows

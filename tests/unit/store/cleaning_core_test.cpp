@@ -69,13 +69,3 @@ TEST_CASE(
   CHECK(room_reserve_bytes(room, RoomFor::kRewriting) <
         room_reserve_bytes(room, RoomFor::kClients) - room.segment_bytes);
 }
-
-TEST_CASE("what a segment lacks that was closed early counts as dead") {
-  std::vector<index::SegmentUse> uses(3);
-  const std::uint64_t total[] = {10, 49, 50};
-  for (std::size_t i = 0; i < uses.size(); ++i) uses[i].total_bytes = total[i];
-  count_unfilled(uses, 100);
-  CHECK(uses[0].total_bytes == 100);
-  CHECK(uses[1].total_bytes == 100);
-  CHECK(uses[2].total_bytes == 50);
-}

@@ -92,20 +92,6 @@ TEST_CASE("an engine whose disks all fail while writers wait for the buffer ends
   CHECK(writers.count(Code::kUnavailable) > 0);
 }
 
-TEST_CASE("segments that restarts closed early are emptied before writers are refused") {
-  EngineRig rig;
-  rig.start();
-  const auto volume = rig.create("v", 64u << 20).id;
-  for (std::uint64_t i = 0; i < 100; ++i) {
-    INFO(i);
-    must(rig.run(rig.write(volume, i * (256u << 10), blocks_of(static_cast<std::uint8_t>(i)))));
-    rig.world.run_for(3s);  // it is in a stripe
-    rig.restart();
-  }
-  for (std::uint64_t i = 0; i < 100; ++i)
-    CHECK((rig.read(volume, i * (256u << 10), 4096) == blocks_of(static_cast<std::uint8_t>(i))));
-}
-
 TEST_CASE("writers that wait for the write buffer together do not fill the pool together") {
   EngineRig rig;
   rig.start();
